@@ -1,0 +1,1 @@
+"""Compaction and processed tables: the machinery. The SQL of a processed table is its feed's."""

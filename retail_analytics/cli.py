@@ -1,0 +1,185 @@
+"""Entry point of people: ``retail-analytics``. Options and messages only; the stages do the work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retail_analytics.feeds import FEEDS, get_feed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status."""
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return _INTERRUPTED
+    except _expected() as error:
+        print(f"retail-analytics {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Each stage registers its own commands; what they import is light.
+    from retail_analytics.embedded.commands import add_commands as add_embedded
+    from retail_analytics.ingest.commands import add_commands as add_ingest
+    from retail_analytics.search.commands import add_commands as add_search
+
+    parser = argparse.ArgumentParser(
+        prog="retail-analytics", description="A retailer's analytics, on AWS or on this machine."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_embedded(commands)
+    add_ingest(commands)
+    _add_demo(commands)
+    _add_dev(commands)
+    _add_backfill(commands)
+    _add_checks(commands)
+    _add_ddl(commands)
+    add_search(commands)
+    return parser
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """The errors that are told in one sentence; anything else is a defect and shows its trace."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from retail_analytics.commands.backfill import RangeError
+    from retail_analytics.commands.demo import DemoError
+    from retail_analytics.commands.local import LocalError
+    from retail_analytics.embedded.cloud import CloudError
+    from retail_analytics.ingest.errors import IngestError
+    from retail_analytics.resources.athena import AthenaError
+    from retail_analytics.settings import SettingsError
+
+    return (
+        *(AthenaError, BotoCoreError, ClientError, CloudError, DemoError),
+        *(IngestError, LocalError, RangeError, SettingsError),
+    )
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="run the main job headless: past hours, backfill, a live slice, checks",
+        description="Run the main job headless over a fresh embedded cloud. Exit status 0 only if every"
+        " record is where it belongs and every check passed.",
+    )
+    parser.add_argument("-I", "--input-file", type=Path, help="a CSV file (default: generated transactions)")
+    parser.add_argument("--live", type=int, default=5000, help="records to stream (default: %(default)s)")
+    parser.add_argument("--report", type=Path, help="write the figures to this file, as JSON")
+    parser.add_argument("--state-dir", type=Path, default=Path(".retail/demo"), help="(default: %(default)s)")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from retail_analytics.commands.demo import Demo
+    from retail_analytics.commands.report import render
+
+    done = Demo(arguments.state_dir, arguments.input_file, arguments.live, get_feed("retail_trans")).run()
+    print(render(done))
+    if arguments.report:
+        arguments.report.parent.mkdir(parents=True, exist_ok=True)
+        arguments.report.write_text(json.dumps(done.document(), indent=2) + "\n")
+    print("\nEvery record is where it belongs." if done.passed else "\nThe demo FAILED.")
+    return 0 if done.passed else 1
+
+
+def _add_dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "dev", help="open Dagster's UI over a fresh embedded cloud with records flowing"
+    )
+    parser.add_argument("--port", type=int, default=3000, help="the UI's port (default: %(default)s)")
+    parser.add_argument("--days", type=int, default=3, help="days of history (default: %(default)s)")
+    parser.add_argument("--records", type=int, default=6000, help="records of history (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=5, help="live records a second (default: %(default)s)")
+    parser.add_argument("--state-dir", type=Path, default=Path(".retail/dev"), help="(default: %(default)s)")
+    parser.set_defaults(run=_dev)
+
+
+def _dev(arguments: argparse.Namespace) -> int:
+    from retail_analytics.commands.dev import Dev
+
+    return Dev(
+        state=arguments.state_dir,
+        feed=get_feed("retail_trans"),
+        port=arguments.port,
+        days=arguments.days,
+        records=arguments.records,
+        rate=arguments.rate,
+    ).run()
+
+
+def _add_backfill(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from retail_analytics.commands.backfill import parse_hour
+
+    parser = commands.add_parser(
+        "backfill", help="compact a stretch of hours, and make their days, through Dagster"
+    )
+    _feed_option(parser)
+    parser.add_argument("--from", dest="first", type=parse_hour, required=True, help="YYYY-MM-DDTHH, UTC")
+    parser.add_argument(
+        "--to", dest="last", type=parse_hour, required=True, help="YYYY-MM-DDTHH, UTC, included"
+    )
+    parser.set_defaults(run=_backfill)
+
+
+def _backfill(arguments: argparse.Namespace) -> int:
+    from retail_analytics.commands.backfill import run_backfill
+
+    return run_backfill(get_feed(arguments.feed), arguments.first, arguments.last)
+
+
+def _add_checks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "asset-checks", help="run every asset check against the configured deployment"
+    )
+    parser.set_defaults(run=_checks)
+
+
+def _checks(_: argparse.Namespace) -> int:
+    from retail_analytics.commands.checks import run_checks
+
+    return run_checks()
+
+
+def _add_ddl(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("ddl", help="print the Athena DDL of a feed's tables")
+    _feed_option(parser)
+    parser.set_defaults(run=_ddl)
+
+
+def _ddl(arguments: argparse.Namespace) -> int:
+    from retail_analytics.lake.tables import all_tables, ddl
+    from retail_analytics.settings import Settings
+
+    settings = Settings.from_env()
+    print(
+        ";\n\n".join(
+            ddl(table, settings.database) for table in all_tables(get_feed(arguments.feed), settings)
+        )
+    )
+    return 0
+
+
+def _feed_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--feed", choices=[feed.name for feed in FEEDS], default=FEEDS[0].name, help="(default: %(default)s)"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

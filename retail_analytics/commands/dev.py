@@ -1,0 +1,140 @@
+"""``retail-analytics dev``: Dagster's UI over the embedded cloud, with past hours and records flowing."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from retail_analytics.commands.local import LocalError, local_deployment
+from retail_analytics.ingest import synthetic
+from retail_analytics.ingest.history import load_history, s3_client
+from retail_analytics.ingest.producer import Options, Producer
+from retail_analytics.ingest.services import connect
+from retail_analytics.ingest.sources import live_records
+from retail_analytics.lake import hours
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from retail_analytics.feeds import Feed
+    from retail_analytics.settings import Settings
+
+FIREHOSE_INTERVAL_SECONDS = 30
+_SEED = 7
+_GRACE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Dev:
+    """One session of the UI.
+
+    Attributes:
+        state: The folder of the cloud's state and Dagster's home; removed first.
+        feed: The feed that flows.
+        port: The UI's port.
+        days: Days of generated history.
+        records: Records of generated history.
+        rate: Live records a second.
+    """
+
+    state: Path
+    feed: Feed
+    port: int
+    days: int
+    records: int
+    rate: float
+
+    def run(self) -> int:
+        """Run until Ctrl-C or until Dagster ends; returns an exit status.
+
+        Raises:
+            LocalError: The port is taken, or another cloud is running in ``state``.
+            CloudError: The embedded cloud did not come up.
+        """
+        _require_free(self.port)
+        with local_deployment(self.state, firehose_interval_seconds=FIREHOSE_INTERVAL_SECONDS) as deployment:
+            settings = deployment.begin_history(self.feed, datetime.now(UTC))
+            first_hour = self._load(settings)
+            settings = deployment.begin_history(self.feed, first_hour)
+            _tell(f"AWS endpoint {deployment.cloud.endpoint_url}, OpenSearch {settings.opensearch_url}")
+            _tell(f"Dagster at http://127.0.0.1:{self.port} in a few seconds; Ctrl-C ends everything.")
+            with _records_flowing(self.feed, settings, self.rate), _dagster(self.port) as process:
+                return process.wait()
+
+    def _load(self, settings: Settings) -> datetime:
+        now = datetime.now(UTC)
+        until = hours.closed_until(self.feed, settings, now) - timedelta(seconds=1)
+        path = self.state / "generated.csv"
+        invoices = synthetic.Generator(_SEED).past(self.records, self.days, until.date() - timedelta(days=1))
+        count = synthetic.write_csv(path, invoices)
+        loaded = load_history(self.feed, settings, path, client=s3_client(settings), now=until)
+        _tell(f"{count:,} records of {loaded.hours} past hours are in S3, from {loaded.first_hour:%Y-%m-%d}.")
+        return loaded.first_hour
+
+
+@contextmanager
+def _records_flowing(feed: Feed, settings: Settings, rate: float) -> Iterator[None]:
+    producer = Producer(connect("kinesis", feed.stream, settings.region, 1), Options(workers=1, rate=rate))
+    thread = threading.Thread(
+        target=producer.send, args=(live_records(feed, _SEED),), name="producer", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        producer.stop()
+        thread.join(_GRACE_SECONDS)
+
+
+@contextmanager
+def _dagster(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """``dagster dev`` as a child that ends with this block, whatever ends it."""
+    # A shell's `&` makes children ignore SIGINT, and `dagster dev` would inherit that and never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)),
+            *("--module-name", "retail_analytics.definitions"),
+        ]
+    )
+    try:
+        yield process
+    except KeyboardInterrupt:
+        _tell("Ending …")
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise LocalError(f"Port {port} is taken: give another with --port.") from error
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

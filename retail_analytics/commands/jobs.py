@@ -1,0 +1,96 @@
+"""Dagster jobs run in this process, for the command line: the same definitions, no daemon."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+
+from retail_analytics.lake.sensors import look_for_news, materialization
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from retail_analytics.feeds import Feed
+    from retail_analytics.settings import Settings
+
+_JOB = "from_the_command_line"
+
+
+@dg.logger(config_schema={}, description="A line a message, for people at a terminal.")
+def terminal_logger(_: dg.InitLoggerContext) -> logging.Logger:
+    """A logger that prints messages of assets, and problems, and none of Dagster's own events."""
+    # Not getLogger: one that outlives its run would print every message once more for each run.
+    logger = logging.Logger("retail_analytics.terminal", level=logging.INFO)  # noqa: LOG001
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(lambda record: getattr(record, "dagster_meta", {}).get("dagster_event") is None)
+    handler.setFormatter(_Message())
+    logger.addHandler(handler)
+    return logger
+
+
+class _Message(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        meta = getattr(record, "dagster_meta", {})
+        return f"    {meta.get('orig_message') or record.getMessage()}"
+
+
+def load_definitions(settings: Settings) -> dg.Definitions:
+    """The deployment's definitions, with a terminal for their logs."""
+    # Importing the entry point reads the environment, which is only complete by now.
+    from retail_analytics.definitions import build_definitions
+
+    return dg.Definitions.merge(
+        build_definitions(settings), dg.Definitions(loggers={"console": terminal_logger})
+    )
+
+
+def run_assets(
+    definitions: dg.Definitions,
+    keys: Sequence[dg.AssetKey],
+    instance: dg.DagsterInstance,
+    tags: Mapping[str, str] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Materialise assets, with their checks, in this process; a failure is in the result, not raised."""
+    # A job of our own: the implicit one takes no loggers from the definitions.
+    job = dg.define_asset_job(_JOB, selection=dg.AssetSelection.assets(*keys))
+    resolved = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job])).resolve_job_def(_JOB)
+    return resolved.execute_in_process(instance=instance, tags=dict(tags or {}), raise_on_error=False)
+
+
+def run_job(
+    definitions: dg.Definitions, name: str, instance: dg.DagsterInstance
+) -> dg.ExecuteInProcessResult:
+    """Run a job to its end in this process; a failure is in the result, not raised."""
+    return definitions.resolve_job_def(name).execute_in_process(instance=instance, raise_on_error=False)
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    """Why a run failed, in the words of its first failed step."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data and data.user_failure_data.description:
+                return data.user_failure_data.description
+            if data.error:
+                return data.error.message.strip()
+    return "it failed outside its steps; its run in the UI says more"
+
+
+def report_raw_hours(feed: Feed, settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:
+    """What the arrivals sensor does, tick after tick until it has caught up; returns hours reported."""
+    s3 = S3Resource(region_name=settings.region)
+    cursor: str | None = None
+    reported = 0
+    behind = True
+    while behind:
+        news = look_for_news(instance, s3, feed, settings, cursor, now)
+        for raw in news.changed:
+            instance.report_runless_asset_event(materialization(feed, raw))
+        reported += len(news.changed)
+        cursor, behind = news.position.dumps(), news.behind
+    return reported

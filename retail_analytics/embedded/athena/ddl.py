@@ -1,0 +1,398 @@
+"""Statements that change the catalog: databases, external tables, partitions, views.
+
+Belongs here: Hive's DDL as Athena takes it. Does not belong here: statements that write data (`ctas.py`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from sqlglot import exp
+
+from retail_analytics.embedded.athena import grammar
+from retail_analytics.embedded.athena.catalog import Column, Partition, Table
+from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
+from retail_analytics.embedded.athena.objects import folder_of
+from retail_analytics.embedded.athena.partition_specs import partition_specs
+from retail_analytics.embedded.athena.results import Result, text_result
+from retail_analytics.embedded.athena.scan import NULL_PARTITION
+from retail_analytics.embedded.athena.storage import STORAGE, Storage, column_entries, table_input
+from retail_analytics.embedded.athena.translate import plan_query
+from retail_analytics.embedded.athena.types import duckdb_type, hive_type
+
+if TYPE_CHECKING:
+    from retail_analytics.embedded.athena.session import Session
+
+    Answer = tuple[Result, bytes | None]
+
+DONE: Answer = (Result(), b"")
+_HIVE = "FAILED: Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask."
+
+
+def _failed(message: str) -> QueryFailedError:
+    return QueryFailedError(None, f"{_HIVE} {message}")
+
+
+def create_database(session: Session, sql: str) -> Answer:
+    """CREATE DATABASE [IF NOT EXISTS] name [COMMENT …] [LOCATION …]."""
+    tree = grammar.parse(sql, "athena")
+    name = tree.find(exp.Table).name.lower()  # type: ignore[union-attr]
+    if name in session.catalog.glue.databases:
+        if tree.args.get("exists"):
+            return DONE
+        raise _failed(f"AlreadyExistsException: Database {name} already exists")
+    comment, location = tree.find(exp.SchemaCommentProperty), tree.find(exp.LocationProperty)
+    definition = {"Name": name}
+    if comment:
+        definition["Description"] = comment.this.name
+    if location:
+        definition["LocationUri"] = location.this.name
+    session.catalog.glue.create_database(name, definition)
+    return DONE
+
+
+def drop_database(session: Session, sql: str) -> Answer:
+    """DROP DATABASE [IF EXISTS] name [RESTRICT | CASCADE]."""
+    tree = grammar.parse(sql, "athena")
+    name = tree.find(exp.Table).name.lower()  # type: ignore[union-attr]
+    if name not in session.catalog.glue.databases:
+        if tree.args.get("exists"):
+            return DONE
+        raise QueryFailedError(None, f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}")
+    if session.catalog.tables(name) and not tree.args.get("cascade"):
+        raise _failed(f"InvalidOperationException(message:Database {name} is not empty. One or more tables exist.)")
+    session.catalog.glue.delete_database(name)
+    return DONE
+
+
+def create_external_table(session: Session, sql: str) -> Answer:
+    """CREATE EXTERNAL TABLE … LOCATION …."""
+    tree = grammar.parse(sql, "athena")
+    if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
+        raise not_supported("CREATE EXTERNAL TABLE without a list of columns")
+    database, name = _target(session, tree.this.this)
+    if session.catalog.find(database, name):
+        if tree.args.get("exists"):
+            return DONE
+        raise _failed(f"AlreadyExistsException: Table {name} already exists")
+    if not session.catalog.has_database(database):
+        raise QueryFailedError(None, f"FAILED: SemanticException [Error 10072]: Database does not exist: {database}")
+    properties = _Properties(tree)
+    if properties.location is None:
+        raise QueryFailedError(None, "FAILED: SemanticException No table location provided: add LOCATION 's3://…'")
+    folder_of(properties.location)
+    definition = table_input(
+        name,
+        _columns(tree.this.expressions),
+        properties.keys,
+        properties.location,
+        properties.storage,
+        serde_properties=properties.serde_properties,
+        parameters=properties.parameters,
+        buckets=properties.buckets,
+    )
+    _ensure_default(session, database)
+    session.catalog.create_table(database, name, definition)
+    return DONE
+
+
+def drop_table(session: Session, sql: str) -> Answer:
+    """DROP TABLE [IF EXISTS] name; the data stays where it is."""
+    return _drop(session, sql, views=False)
+
+
+def drop_view(session: Session, sql: str) -> Answer:
+    """DROP VIEW [IF EXISTS] name."""
+    return _drop(session, sql, views=True)
+
+
+def _drop(session: Session, sql: str, *, views: bool) -> Answer:
+    tree = grammar.parse(sql, "athena")
+    database, name = _target(session, tree.find(exp.Table))  # type: ignore[arg-type]
+    table = session.catalog.find(database, name)
+    if table is None:
+        if tree.args.get("exists"):
+            return DONE
+        raise QueryFailedError(None, f"FAILED: SemanticException [Error 10001]: Table not found {database}.{name}")
+    if table.is_view is not views:
+        wanted, use = ("a view", "DROP TABLE") if views else ("a table", "DROP VIEW")
+        raise QueryFailedError(None, f"FAILED: SemanticException {table.full_name} is not {wanted}: use {use}")
+    session.catalog.drop_table(table)
+    return DONE
+
+
+def create_view(session: Session, sql: str) -> Answer:
+    """CREATE [OR REPLACE] VIEW name AS query."""
+    tree = grammar.parse(sql)
+    if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Table):
+        raise not_supported("a list of columns in CREATE VIEW")
+    database, name = _target(session, tree.this)
+    known = session.catalog.find(database, name)
+    if known and not (known.is_view and tree.args.get("replace")):
+        raise QueryFailedError("TABLE_ALREADY_EXISTS", f"'awsdatacatalog.{database}.{name}' already exists")
+    text = _text_after_as(sql)
+    session.reads_data = False
+    plan = plan_query(session, grammar.parse(text))
+    missing = [index for index, label in enumerate(plan.names, start=1) if label is None]
+    if missing:
+        raise QueryFailedError("COLUMN_NAME_NOT_SPECIFIED", f"Column name not specified at position {missing[0]}")
+    columns = [Column(label, hive_type(kind)) for label, kind in zip(plan.labels, plan.types, strict=True)]
+    decoded = {
+        "originalSql": text,
+        "catalog": "awsdatacatalog",
+        "schema": session.request.database,
+        "columns": [{"name": column.name, "type": column.kind} for column in columns],
+    }
+    encoded = base64.b64encode(json.dumps(decoded).encode()).decode()
+    definition = {
+        "Name": name,
+        "TableType": "VIRTUAL_VIEW",
+        "Parameters": {"presto_view": "true", "comment": "Presto View"},
+        "PartitionKeys": [],
+        "StorageDescriptor": {"Columns": column_entries(columns), "Location": "", "SerdeInfo": {}},
+        "ViewOriginalText": f"/* Presto View: {encoded} */",
+        "ViewExpandedText": "/* Presto View */",
+    }
+    if known:
+        session.catalog.update_table(known, definition)
+    else:
+        session.catalog.create_table(database, name, definition)
+    return DONE
+
+
+def _text_after_as(sql: str) -> str:
+    found = grammar.tokens(sql)
+    at = next(index for index, token in enumerate(found) if token.text.upper() == "AS")
+    return sql[found[at + 1].start : found[-1].end + 1]
+
+
+def alter_table(session: Session, sql: str) -> Answer:
+    """ALTER TABLE … ADD/DROP PARTITION, SET LOCATION, SET TBLPROPERTIES, ADD COLUMNS, REPLACE COLUMNS."""
+    found = grammar.tokens(sql)
+    at = next((i for i, t in enumerate(found) if i > 2 and t.text.upper() in _ACTIONS), len(found))  # noqa: PLR2004
+    name = "".join(token.text for token in found[2:at] if token.text.upper() != "PARTITION")
+    partition_at = next((i for i, t in enumerate(found) if t.text.upper() == "PARTITION"), len(found))
+    name = "".join(token.text for token in found[2 : min(at, partition_at)])
+    table = session.table(name, grammar.token_position(found[2]))
+    words = [token.text.upper() for token in found[at:]]
+    if words[:1] == ["ADD"] and "PARTITION" in words[:5]:
+        return _add_partitions(session, table, found[at:])
+    if words[:1] == ["DROP"] and "PARTITION" in words[:4]:
+        return _drop_partitions(session, table, found[at:])
+    if words[:2] == ["SET", "LOCATION"]:
+        return _set_location(session, table, found, at)
+    if words[:2] == ["SET", "TBLPROPERTIES"]:
+        changes = {p.name: p.args["value"].name for p in grammar.parse(sql, "athena").find_all(exp.Property)}
+        session.catalog.update_table(table, {"Parameters": {**table.parameters, **changes}})
+        return DONE
+    if words[:2] in (["ADD", "COLUMNS"], ["REPLACE", "COLUMNS"]):
+        return _change_columns(session, table, sql, keep=words[0] == "ADD")
+    raise not_supported(f"ALTER TABLE {' '.join(words[:2])}")
+
+
+_ACTIONS = {"ADD", "DROP", "SET", "RENAME", "REPLACE", "CHANGE", "EXCHANGE", "TOUCH", "COMPACT"}
+
+
+def _add_partitions(session: Session, table: Table, rest: list[grammar.Token]) -> Answer:
+    known = {partition.values for partition in session.catalog.partitions(table)}
+    for values, location in partition_specs(table, rest):
+        if values in known:
+            if [token.text.upper() for token in rest[1:4]] == ["IF", "NOT", "EXISTS"]:
+                continue
+            raise _failed(f"AlreadyExistsException: Partition already exists: {list(values)}")
+        path = "/".join(f"{key.name}={value}" for key, value in zip(table.keys, values, strict=True))
+        at = location or f"{table.location.rstrip('/')}/{path}/"
+        folder_of(at)
+        session.catalog.add_partitions(table, [Partition(values, at)])
+        known.add(values)
+    return DONE
+
+
+def _drop_partitions(session: Session, table: Table, rest: list[grammar.Token]) -> Answer:
+    known = {_typed(session, table, p.values): p.values for p in session.catalog.partitions(table)}
+    for values, _ in partition_specs(table, rest):
+        found = known.get(_typed(session, table, values))
+        if found is None:
+            if [token.text.upper() for token in rest[1:3]] == ["IF", "EXISTS"]:
+                continue
+            raise QueryFailedError(None, f"FAILED: SemanticException [Error 10006]: Partition not found {list(values)}")
+        session.catalog.drop_partition(table, found)
+    return DONE
+
+
+def _typed(session: Session, table: Table, values: tuple[str, ...]) -> tuple[object, ...]:
+    """Partition values by their types, so that 8 finds '08'."""
+    casts = ", ".join(f"TRY_CAST(? AS {duckdb_type(key.kind)})" for key in table.keys)
+    row = session.cursor.execute(f"SELECT {casts}", list(values)).fetchone()
+    return tuple(row or ())
+
+
+def _set_location(session: Session, table: Table, found: list[grammar.Token], at: int) -> Answer:
+    location = found[at + 2].text
+    folder_of(location)
+    specs = partition_specs(table, found[:at]) if any(t.text.upper() == "PARTITION" for t in found[:at]) else []
+    if not specs:
+        definition = session.catalog.definition(table.database, table.name) or {}
+        storage = {**definition["StorageDescriptor"], "Location": location}
+        session.catalog.update_table(table, {"StorageDescriptor": storage})
+        return DONE
+    known = {_typed(session, table, p.values): p.values for p in session.catalog.partitions(table)}
+    for values, _ in specs:
+        kept = known.get(_typed(session, table, values))
+        if kept is None:
+            raise QueryFailedError(None, f"FAILED: SemanticException [Error 10006]: Partition not found {list(values)}")
+        session.catalog.set_partition_location(table, kept, location)
+    return DONE
+
+
+def _change_columns(session: Session, table: Table, sql: str, *, keep: bool) -> Answer:
+    tree = grammar.parse(sql if keep else sql.replace("REPLACE", "ADD", 1).replace("replace", "ADD", 1), "athena")
+    added = _columns(list(tree.find_all(exp.ColumnDef)))
+    if not added:
+        raise not_supported("this form of ALTER TABLE … COLUMNS")
+    taken = {column.name for column in (*(table.columns if keep else ()), *table.keys)}
+    if clash := next((column.name for column in added if column.name in taken), None):
+        raise _failed(f"Duplicate column name: {clash}")
+    definition = session.catalog.definition(table.database, table.name) or {}
+    columns = column_entries([*(table.columns if keep else ()), *added])
+    session.catalog.update_table(table, {"StorageDescriptor": {**definition["StorageDescriptor"], "Columns": columns}})
+    return DONE
+
+
+def repair_table(session: Session, sql: str) -> Answer:
+    """MSCK REPAIR TABLE name: adds the `key=value` folders that the catalog lacks."""
+    found = grammar.tokens(sql)
+    table = session.table("".join(token.text for token in found[3:]), grammar.token_position(found[-1]))
+    if not table.keys:
+        raise _failed(f"Table {table.full_name} is not partitioned")
+    bucket, prefix = folder_of(table.location)
+    known = {partition.values for partition in session.catalog.partitions(table)}
+    new: dict[tuple[str, ...], str] = {}
+    for item in session.bucket(bucket).under(prefix):
+        folders = item.key[len(prefix) :].split("/")[: len(table.keys)]
+        values = _folder_values(table, folders)
+        if values is not None and values not in known and item.key.count("/", len(prefix)) >= len(table.keys):
+            new.setdefault(values, f"s3://{bucket}/{prefix}{'/'.join(folders)}/")
+    session.catalog.add_partitions(table, [Partition(values, location) for values, location in new.items()])
+    paths = ["/".join(f"{k.name}={v}" for k, v in zip(table.keys, values, strict=True)) for values in new]
+    listed = "\t".join(f"{table.name}:{path}" for path in paths)
+    lines = [f"Partitions not in metastore:\t{listed}"] if paths else []
+    lines += [f"Repair: Added partition to metastore {table.name}:{path}" for path in paths]
+    return text_result(session, [(line,) for line in lines])
+
+
+def _folder_values(table: Table, folders: list[str]) -> tuple[str, ...] | None:
+    if len(folders) < len(table.keys):
+        return None
+    values = []
+    for key, folder in zip(table.keys, folders, strict=True):
+        name, equals, value = folder.partition("=")
+        if not equals or name.lower() != key.name:
+            return None
+        values.append(unquote(value) if value != NULL_PARTITION else value)
+    return tuple(values)
+
+
+def _target(session: Session, table: exp.Table) -> tuple[str, str]:
+    _, database, name = grammar.split_name(table)
+    return database or session.request.database, name
+
+
+def _ensure_default(session: Session, database: str) -> None:
+    if database == "default" and "default" not in session.catalog.glue.databases:
+        session.catalog.glue.create_database("default", {"Name": "default"})
+
+
+def _columns(definitions: list[exp.Expr]) -> list[Column]:
+    found = []
+    for item in definitions:
+        if not isinstance(item, exp.ColumnDef) or item.kind is None:
+            raise not_supported(f"the column definition {item.sql(dialect='hive')}")
+        comment = item.find(exp.CommentColumnConstraint)
+        found.append(Column(item.name.lower(), hive_spelling(item.kind), comment.this.name if comment else None))
+    return found
+
+
+def hive_spelling(kind: exp.DataType) -> str:
+    """A column's type as the catalog keeps it: lower case, no blanks."""
+    text = kind.sql(dialect="hive").lower().replace(", ", ",").replace(": ", ":").replace("`", "")
+    if text == "decimal":
+        return "decimal(10,0)"
+    duckdb_type(text)
+    return text
+
+
+class _Properties:
+    """What follows the columns in CREATE EXTERNAL TABLE."""
+
+    def __init__(self, tree: exp.Create) -> None:
+        self.keys: list[Column] = []
+        self.location: str | None = None
+        self.parameters: dict[str, str] = {}
+        self.serde_properties: dict[str, str] = {}
+        self.buckets: tuple[list[str], int] = ([], -1)
+        self._serde: str | None = None
+        self._formats: tuple[str, str] | None = None
+        self._stored_as = "TEXTFILE"
+        for item in tree.args["properties"].expressions if tree.args.get("properties") else ():
+            self._take(item)
+        if self._serde is None and self._stored_as == "TEXTFILE" and not self.serde_properties:
+            self.serde_properties["serialization.format"] = "1"
+
+    @property
+    def storage(self) -> Storage:
+        """The classes of the table's format."""
+        base = STORAGE[self._stored_as]
+        formats = self._formats or (base.input_format, base.output_format)
+        return Storage(self._serde or base.serde, *formats)
+
+    def _take(self, item: exp.Expr) -> None:
+        if isinstance(item, exp.ExternalProperty):
+            return
+        if isinstance(item, exp.PartitionedByProperty):
+            self.keys = _columns(item.this.expressions)
+        elif isinstance(item, exp.LocationProperty):
+            self.location = item.this.name
+        elif isinstance(item, exp.SchemaCommentProperty):
+            self.parameters["comment"] = item.this.name
+        elif isinstance(item, exp.RowFormatSerdeProperty):
+            self._serde = item.this.name
+            for pair in item.find_all(exp.Property):
+                if type(pair) is exp.Property:
+                    self.serde_properties[pair.name] = pair.args["value"].name
+        elif isinstance(item, exp.SerdeProperties):
+            for pair in item.expressions:
+                self.serde_properties[pair.name] = pair.args["value"].name
+        elif isinstance(item, exp.RowFormatDelimitedProperty):
+            self._delimited(item)
+        elif isinstance(item, exp.FileFormatProperty):
+            self._format(item.this)
+        elif isinstance(item, exp.ClusteredByProperty):
+            self.buckets = ([column.name.lower() for column in item.expressions], int(item.args["buckets"].name))
+        elif type(item) is exp.Property:
+            self.parameters[item.name] = item.args["value"].name
+        else:
+            raise not_supported(f"{item.sql(dialect='hive')} in CREATE EXTERNAL TABLE")
+
+    def _delimited(self, item: exp.RowFormatDelimitedProperty) -> None:
+        names = {"fields": "field.delim", "escaped": "escape.delim", "lines": "line.delim", "null": "serialization.null.format"}
+        for part, name in names.items():
+            if item.args.get(part):
+                self.serde_properties[name] = item.args[part].name
+        if item.args.get("collection_items") or item.args.get("map_keys"):
+            raise not_supported("COLLECTION ITEMS and MAP KEYS of ROW FORMAT DELIMITED")
+        if "field.delim" in self.serde_properties:
+            self.serde_properties["serialization.format"] = self.serde_properties["field.delim"]
+
+    def _format(self, what: exp.Expr) -> None:
+        if isinstance(what, exp.InputOutputFormat):
+            self._formats = (what.args["input_format"].name, what.args["output_format"].name)
+            if "Parquet" in self._formats[0]:
+                self._stored_as = "PARQUET"
+        elif what.name.upper() in {"PARQUET", "TEXTFILE"}:
+            self._stored_as = what.name.upper()
+        else:
+            raise not_supported(f"STORED AS {what.name.upper()}")

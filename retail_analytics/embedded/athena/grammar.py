@@ -1,0 +1,128 @@
+"""Reading Athena's SQL into trees, and finding places in its text.
+
+Belongs here: the parser, its errors in Athena's words, `?` parameters. Does not belong here: meaning (`translate.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects import Trino
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token
+
+from retail_analytics.embedded.athena.errors import Position, QueryFailedError, mismatched_input, not_supported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SPECIAL_FORMS = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "LISTAGG")
+
+
+class AthenaDialect(Trino):
+    """Trino's grammar, with every function left under the name that the query gave it."""
+
+    class Parser(Trino.Parser):
+        """See `AthenaDialect`."""
+
+        FUNCTIONS: dict[str, object] = {}  # noqa: RUF012 - sqlglot's way of configuring a parser
+        FUNCTION_PARSERS = {  # noqa: RUF012
+            name: parser for name, parser in Trino.Parser.FUNCTION_PARSERS.items() if name in _SPECIAL_FORMS
+        }
+
+
+class _Words(AthenaDialect):
+    """The same tokens, without sqlglot's habit of taking the rest of a SHOW or PREPARE for one string."""
+
+    class Tokenizer(Trino.Tokenizer):
+        """See `_Words`."""
+
+        COMMANDS: set[object] = set()  # noqa: RUF012
+
+
+def tokens(sql: str) -> list[Token]:
+    """The query's tokens, without a semicolon at the end."""
+    try:
+        found = list(_Words().tokenize(sql))
+    except TokenError as error:
+        raise QueryFailedError(None, f"line 1:1: the statement cannot be read: {error}") from error
+    while found and found[-1].text == ";":
+        found.pop()
+    return found
+
+
+def parse(sql: str, dialect: type[sqlglot.Dialect] | str = AthenaDialect) -> exp.Expr:
+    """The tree of one statement.
+
+    Raises:
+        QueryFailedError: `line L:C: mismatched input '…'`, or more than one statement.
+    """
+    try:
+        trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
+    except ParseError as error:
+        raise _syntax_error(sql, error) from error
+    except TokenError as error:
+        raise QueryFailedError(None, f"line 1:1: the statement cannot be read: {error}") from error
+    if len(trees) != 1:
+        raise QueryFailedError(None, "Only one sql statement is allowed." if trees else "line 1:1: mismatched input '<EOF>'")
+    return trees[0]
+
+
+def _syntax_error(sql: str, error: ParseError) -> QueryFailedError:
+    first = error.errors[0] if error.errors else {}
+    line, column = first.get("line") or 1, first.get("col") or 1
+    text = first.get("highlight") or ""
+    rest = (first.get("end_context") or "").strip()
+    if not text or (not rest and sql.rstrip().rstrip(";").rstrip().endswith(text) and "SENTINEL" in str(error)):
+        return mismatched_input("<EOF>", Position(line, column + 1))
+    return mismatched_input(text, Position(line, max(1, column - len(text) + 1)))
+
+
+def position_of(node: exp.Expr) -> Position | None:
+    """Where a table, column or function stands in the text."""
+    for part in (node, node.args.get("this")):
+        if isinstance(part, exp.Expr) and "line" in part.meta:
+            name = part.name if isinstance(part, exp.Identifier) else str(part.args.get("this", ""))
+            width = len(name) + (2 if isinstance(part, exp.Identifier) and part.args.get("quoted") else 0)
+            return Position(part.meta["line"], max(1, part.meta["col"] - width + 1))
+    return None
+
+
+def locate(tree: exp.Expr, name: str) -> Position | None:
+    """Where a name first stands in the text; DuckDB's errors tell only the name."""
+    wanted = name.rpartition(".")[2].lower()
+    for node in tree.find_all(exp.Identifier):
+        if node.name.lower() == wanted and "line" in node.meta:
+            return position_of(node)
+    return None
+
+
+def bind(tree: exp.Expr, parameters: Sequence[str]) -> exp.Expr:
+    """Puts the parameters, each the text of an SQL literal, in the place of the `?`s."""
+    places = list(tree.find_all(exp.Placeholder, bfs=False))
+    if len(places) != len(parameters):
+        raise QueryFailedError(
+            "INVALID_PARAMETER_USAGE",
+            f"Incorrect number of parameters: expected {len(places)} but found {len(parameters)}",
+        )
+    for place, text in zip(places, parameters, strict=True):
+        value = parse(f"SELECT {text}").expressions
+        if len(value) != 1 or value[0].find(exp.Column, exp.Subquery, exp.Select):
+            raise not_supported(f"the parameter {text}: a parameter must be a literal")
+        place.replace(value[0])
+    return tree
+
+
+def split_name(table: exp.Table) -> tuple[str, str, str]:
+    """(catalog, database, table) in lower case; also where all of it stands in one pair of backticks."""
+    parts = [part.name.lower() for part in (table.args.get("catalog"), table.args.get("db"), table.this) if part]
+    if len(parts) == 1:
+        parts = parts[0].split(".")
+    return ("", "", "")[: 3 - len(parts)] + tuple(parts[-3:])  # type: ignore[return-value]
+
+
+def token_position(token: Token) -> Position:
+    """Where a token begins."""
+    return Position(token.line, max(1, token.col - (token.end - token.start)))

@@ -1,0 +1,248 @@
+"""One reader for each file format: the SQL by which DuckDB reads cached objects as the catalog declares them.
+
+Belongs here: SerDes and their properties. Does not belong here: which objects to read (`scan.py`).
+
+Every reader returns a SELECT whose columns are the table's own, in order, typed as declared, after a first column
+`retail_object` that tells the objects apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
+from retail_analytics.embedded.athena.objects import OBJECT_FOLDER
+from retail_analytics.embedded.athena.types import duckdb_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from retail_analytics.embedded.athena.catalog import Column, Table
+    from retail_analytics.embedded.athena.objects import CachedObject
+
+# No line of text holds it, so that DuckDB's CSV reader returns lines whole.
+_NEVER = "\x1e\x02\x1d\x02"
+_MAX_LINE_BYTES = 32 * 1024 * 1024
+_BY_OBJECT = f"hive_partitioning=true, hive_types={{'{OBJECT_FOLDER}': BIGINT}}"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format: its name, whether its objects are text, and its reader."""
+
+    name: str
+    is_text: bool
+    read: Callable[[Table, Sequence[CachedObject]], str]
+
+
+def quoted(name: str) -> str:
+    """An identifier in DuckDB's SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string in DuckDB's SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def format_of(table: Table) -> Format:
+    """The table's format; NOT_SUPPORTED names a SerDe that is not covered."""
+    if found := _FORMATS.get(table.serde):
+        return found
+    if not table.serde:
+        raise QueryFailedError("HIVE_UNSUPPORTED_FORMAT", f"Table {table.full_name} has no SerDe in the Glue catalog")
+    raise not_supported(f"the SerDe {table.serde} of table {table.full_name}")
+
+
+def _files(copies: Sequence[CachedObject]) -> str:
+    return "[" + ", ".join(literal(str(copy.path)) for copy in copies) + "]"
+
+
+def _read_parquet(table: Table, copies: Sequence[CachedObject]) -> str:
+    present: dict[str, str] = {}
+    for copy in copies:
+        present.update(copy.parquet_columns)
+    columns = [
+        f"CAST({quoted(present[column.name])} AS {duckdb_type(column.kind)}) AS {quoted(column.name)}"
+        if column.name in present
+        else _null(column)
+        for column in table.columns
+    ]
+    source = f"read_parquet({_files(copies)}, union_by_name=true, {_BY_OBJECT})"
+    return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
+
+
+def _null(column: Column) -> str:
+    return f"CAST(NULL AS {duckdb_type(column.kind)}) AS {quoted(column.name)}"
+
+
+def _is_true(table: Table, name: str, *, default: bool = False) -> bool:
+    return table.serde_properties.get(name, str(default)).strip().lower() == "true"
+
+
+def _json_keys(table: Table, copies: Sequence[CachedObject]) -> dict[str, list[str]]:
+    """For each column the keys that carry it: as mapped, else every spelling met in the data, else its own name."""
+    met = sorted(set[str]().union(*(copy.json_keys for copy in copies)))
+    dots = _is_true(table, "dots.in.keys")
+    exact = not _is_true(table, "case.insensitive", default=True)
+    keys: dict[str, list[str]] = {}
+    for column in table.columns:
+        if mapped := table.serde_properties.get(f"mapping.{column.name}"):
+            keys[column.name] = [mapped]
+            continue
+        plain = {key: key.replace(".", "_") if dots else key for key in met}
+        same = [key for key, name in plain.items() if (name if exact else name.lower()) == column.name]
+        keys[column.name] = same or [column.name]
+    return keys
+
+
+def _read_json(table: Table, copies: Sequence[CachedObject]) -> str:
+    keys = _json_keys(table, copies)
+    flat = [key for group in keys.values() for key in group]
+    if len({key.lower() for key in flat}) < len(flat):
+        return _read_json_objects(table, copies, keys)
+    ignore = str(_is_true(table, "ignore.malformed.json")).lower()
+    declared = ", ".join(
+        f"{quoted(keys[column.name][0])}: {literal(_json_type(column))}" for column in table.columns
+    )
+    source = (
+        f"read_json({_files(copies)}, columns={{{declared}}}, format='newline_delimited', auto_detect=false, "
+        f"ignore_errors={ignore}, maximum_object_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
+    )
+    columns = [
+        f"CAST({quoted(keys[column.name][0])} AS {duckdb_type(column.kind)}) AS {quoted(column.name)}"
+        for column in table.columns
+    ]
+    return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
+
+
+def _json_type(column: Column) -> str:
+    kind = duckdb_type(column.kind)
+    return "VARCHAR" if kind.startswith(("TIMESTAMP", "DATE")) else kind
+
+
+def _read_json_objects(table: Table, copies: Sequence[CachedObject], keys: dict[str, list[str]]) -> str:
+    """The slower way, for data in which one column goes by several spellings."""
+    ignore = _is_true(table, "ignore.malformed.json")
+    cast = "TRY_CAST" if ignore else "CAST"
+    columns = []
+    for column in table.columns:
+        kind = duckdb_type(column.kind)
+        found = ", ".join(f"json_extract(json, {literal(_member(key))})" for key in keys[column.name])
+        value = f"coalesce({found})"
+        if "[" not in kind and "(" not in kind.replace("DECIMAL(", ""):
+            value = f"json_extract_string({value}, '$')"
+        columns.append(f"{cast}({value} AS {kind}) AS {quoted(column.name)}")
+    source = (
+        f"read_ndjson_objects({_files(copies)}, ignore_errors={str(ignore).lower()}, "
+        f"maximum_object_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
+    )
+    return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
+
+
+def _member(key: str) -> str:
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'$."{escaped}"'
+
+
+def _lines(table: Table, copies: Sequence[CachedObject]) -> str:
+    skip = _header_lines(table)
+    return (
+        f"SELECT {OBJECT_FOLDER}, coalesce(line, '') AS line FROM read_csv({_files(copies)}, "
+        f"columns={{'line': 'VARCHAR'}}, delim={literal(_NEVER)}, quote='', escape='', header=false, skip={skip}, "
+        f"auto_detect=false, null_padding=false, strict_mode=false, max_line_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
+    )
+
+
+def _header_lines(table: Table) -> int:
+    text = table.parameters.get("skip.header.line.count", "0")
+    if not text.isdigit():
+        raise QueryFailedError(
+            "HIVE_INVALID_METADATA", f"skip.header.line.count of {table.full_name} is no number: {text}"
+        )
+    return int(text)
+
+
+def _delimiter(table: Table, *names: str, default: str) -> str:
+    for name in names:
+        if value := table.serde_properties.get(name):
+            return chr(int(value)) if value.isdigit() and len(value) <= 3 else value  # noqa: PLR2004 - Hive's `\NNN`
+    return default
+
+
+def _read_text(table: Table, copies: Sequence[CachedObject]) -> str:
+    """LazySimpleSerDe: what does not parse as the declared type is NULL."""
+    delimiter = _delimiter(table, "field.delim", "serialization.format", default="\x01")
+    escape = table.serde_properties.get("escape.delim", "")
+    missing = table.serde_properties.get("serialization.null.format", "\\N")
+    columns = []
+    for index, column in enumerate(table.columns, start=1):
+        kind = duckdb_type(column.kind)
+        if "[" in kind or kind.startswith(("STRUCT", "MAP")):
+            raise not_supported(f"the type {column.kind} of column {column.name} in a delimited text table")
+        value = _unescaped(f"fields[{index}]", escape, delimiter)
+        field = f"CASE WHEN fields[{index}] = {literal(missing)} THEN NULL ELSE {value} END"
+        columns.append(f"TRY_CAST({field} AS {kind}) AS {quoted(column.name)}")
+    line = _escaped("line", escape, delimiter)
+    fields = f"SELECT {OBJECT_FOLDER}, string_split({line}, {literal(delimiter)}) AS fields FROM ({_lines(table, copies)})"
+    return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM ({fields})"
+
+
+def _escaped(value: str, escape: str, delimiter: str) -> str:
+    if not escape:
+        return value
+    inner = f"replace({value}, {literal(escape * 2)}, chr(17))"
+    return f"replace({inner}, {literal(escape + delimiter)}, chr(18))"
+
+
+def _unescaped(value: str, escape: str, delimiter: str) -> str:
+    if not escape:
+        return value
+    inner = f"replace({value}, chr(18), {literal(delimiter)})"
+    return f"replace(replace({inner}, {literal(escape)}, ''), chr(17), {literal(escape)})"
+
+
+def _read_csv(table: Table, copies: Sequence[CachedObject]) -> str:
+    """OpenCSVSerDe: quoted fields; a value that does not parse as declared is an error."""
+    separator = table.serde_properties.get("separatorChar", ",")
+    quote = table.serde_properties.get("quoteChar", '"')
+    escape = table.serde_properties.get("escapeChar", "\\")
+    names = ", ".join(f"{literal(f'c{index}')}: 'VARCHAR'" for index in range(len(table.columns)))
+    source = (
+        f"read_csv({_files(copies)}, columns={{{names}}}, delim={literal(separator)}, quote={literal(quote)}, "
+        f"escape={literal(quote if escape == chr(92) else escape)}, header=false, skip={_header_lines(table)}, "
+        f"auto_detect=false, null_padding=true, strict_mode=false, nullstr={literal(_NEVER)}, parallel=false, "
+        f"max_line_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
+    )
+    columns = [
+        f"{_csv_value(f'c{index}', column)} AS {quoted(column.name)}" for index, column in enumerate(table.columns)
+    ]
+    return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
+
+
+def _csv_value(value: str, column: Column) -> str:
+    kind = duckdb_type(column.kind)
+    if kind.startswith(("TEXT", "VARCHAR")):
+        return value
+    filled = f"nullif(trim({value}), '')"
+    if kind == "DATE":  # days since 1970, as Athena documents for this SerDe
+        return f"DATE '1970-01-01' + CAST({filled} AS INTEGER)"
+    if kind.startswith("TIMESTAMP"):
+        return f"epoch_ms(CAST({filled} AS BIGINT))"
+    return f"CAST({filled} AS {kind})"
+
+
+PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+TEXT_SERDE = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
+JSON_SERDE = "org.openx.data.jsonserde.JsonSerDe"
+HCATALOG_JSON_SERDE = "org.apache.hive.hcatalog.data.JsonSerDe"
+CSV_SERDE = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
+
+_FORMATS = {
+    PARQUET_SERDE: Format("PARQUET", is_text=False, read=_read_parquet),
+    TEXT_SERDE: Format("TEXTFILE", is_text=True, read=_read_text),
+    JSON_SERDE: Format("JSON", is_text=True, read=_read_json),
+    HCATALOG_JSON_SERDE: Format("JSON", is_text=True, read=_read_json),
+    CSV_SERDE: Format("CSV", is_text=True, read=_read_csv),
+}

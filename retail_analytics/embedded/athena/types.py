@@ -1,0 +1,154 @@
+"""Types: as the Glue catalog spells them (Hive), as DuckDB does, and as Athena reports them.
+
+Belongs here: the translation between the three, and how Athena prints a value. Does not belong here: casts that a
+query asks for, which are in `functions.py`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from sqlglot import errors as sqlglot_errors
+from sqlglot import exp
+
+from retail_analytics.embedded.athena.errors import QueryFailedError
+
+if TYPE_CHECKING:
+    from duckdb.sqltypes import DuckDBPyType
+
+_ATHENA_NAMES = {
+    "boolean": "boolean",
+    "tinyint": "tinyint",
+    "smallint": "smallint",
+    "integer": "integer",
+    "bigint": "bigint",
+    "hugeint": "bigint",
+    "utinyint": "smallint",
+    "usmallint": "integer",
+    "uinteger": "bigint",
+    "ubigint": "bigint",
+    "float": "float",
+    "double": "double",
+    "varchar": "varchar",
+    "json": "json",
+    "blob": "varbinary",
+    "date": "date",
+    "time": "time",
+    "timestamp": "timestamp",
+    "timestamp_s": "timestamp",
+    "timestamp_ms": "timestamp",
+    "timestamp_ns": "timestamp",
+    "timestamp with time zone": "timestamp with time zone",
+    "interval": "interval day to second",
+    "uuid": "uuid",
+    "sqlnull": "unknown",
+    '"null"': "unknown",
+    "null": "unknown",
+}
+_HIVE_NAMES = {
+    "integer": "int",
+    "varbinary": "binary",
+    "varchar": "string",
+    "unknown": "string",
+}
+_PRECISION = {
+    "boolean": 0,
+    "tinyint": 3,
+    "smallint": 5,
+    "integer": 10,
+    "bigint": 19,
+    "float": 17,
+    "double": 17,
+    "varchar": 2147483647,
+    "timestamp": 3,
+    "timestamp with time zone": 3,
+    "varbinary": 1073741824,
+}
+
+
+@lru_cache(maxsize=2048)
+def duckdb_type(hive_type: str) -> str:
+    """DuckDB's spelling of a column type of the catalog, such as `array<struct<x:int>>`."""
+    text = "decimal(10,0)" if hive_type.strip().lower() == "decimal" else hive_type
+    try:
+        return exp.DataType.build(text, dialect="hive").sql("duckdb")
+    except (sqlglot_errors.SqlglotError, ValueError) as error:
+        raise QueryFailedError(
+            "HIVE_UNSUPPORTED_FORMAT", f"the catalog has a column of the unknown type '{hive_type}'"
+        ) from error
+
+
+def athena_type(kind: DuckDBPyType) -> str:
+    """Athena's name of the type of a result's column, without parameters (`decimal`, `array`, `varchar`)."""
+    if kind.id in {"list", "array"}:
+        return "array"
+    if kind.id in {"struct", "map", "decimal"}:
+        return "row" if kind.id == "struct" else str(kind.id)
+    return _ATHENA_NAMES.get(str(kind).lower(), str(kind).lower())
+
+
+def precision_and_scale(kind: DuckDBPyType) -> tuple[int, int]:
+    """What GetQueryResults reports for a column."""
+    if kind.id == "decimal":
+        children = dict(kind.children)
+        return int(str(children["precision"])), int(str(children["scale"]))
+    return _PRECISION.get(athena_type(kind), 0), 0
+
+
+def hive_type(kind: DuckDBPyType) -> str:
+    """How CTAS writes a column's type into the catalog."""
+    if kind.id in {"list", "array"}:
+        return f"array<{hive_type(kind.children[0][1])}>"
+    if kind.id == "map":
+        children = dict(kind.children)
+        return f"map<{hive_type(children['key'])},{hive_type(children['value'])}>"
+    if kind.id == "struct":
+        return "struct<" + ",".join(f"{name}:{hive_type(child)}" for name, child in kind.children) + ">"
+    if kind.id == "decimal":
+        precision, scale = precision_and_scale(kind)
+        return f"decimal({precision},{scale})"
+    name = athena_type(kind)
+    return _HIVE_NAMES.get(name, name)
+
+
+def printed(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
+    """The SQL that prints `value` (an SQL expression) of type `kind` as Athena's results do."""
+    name = athena_type(kind)
+    if name in {"float", "double"}:
+        return f"athena_print_double({value})"
+    if name == "timestamp":
+        return f"strftime({value}, '%Y-%m-%d %H:%M:%S.%g')"
+    if name == "timestamp with time zone":
+        return f"strftime({value} AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M:%S.%g') || ' UTC'"
+    if name == "time":
+        return f"left(CAST({value} AS VARCHAR) || CASE WHEN CAST({value} AS VARCHAR) LIKE '%.%' THEN '' ELSE '.' END || '000', 12)"
+    if name == "varbinary":
+        return f"trim(regexp_replace(lower(hex({value})), '(..)', '\\1 ', 'g'))"
+    if name == "array":
+        item = f"e{depth}"
+        inner = printed(kind.children[0][1], item, depth + 1)
+        return f"('[' || array_to_string(list_transform({value}, lambda {item}: coalesce({inner}, 'null')), ', ') || ']')"
+    if name == "map":
+        return _printed_map(kind, value, depth)
+    if name == "row":
+        fields = [
+            f"'{str(field).replace(chr(39), chr(39) * 2)}=' || coalesce("
+            + printed(child, f'struct_extract({value}, {_quoted(str(field))})', depth + 1)
+            + ", 'null')"
+            for field, child in kind.children
+        ]
+        return f"(CASE WHEN {value} IS NULL THEN NULL ELSE '{{' || " + " || ', ' || ".join(fields) + " || '}' END)"
+    return f"CAST({value} AS VARCHAR)"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _printed_map(kind: DuckDBPyType, value: str, depth: int) -> str:
+    item, children = f"e{depth}", dict(kind.children)
+    key = printed(children["key"], f"struct_extract({item}, 'key')", depth + 1)
+    child = printed(children["value"], f"struct_extract({item}, 'value')", depth + 1)
+    entry = f"{key} || '=' || coalesce({child}, 'null')"
+    return f"('{{' || array_to_string(list_transform(map_entries({value}), lambda {item}: {entry}), ', ') || '}}')"

@@ -1,0 +1,304 @@
+"""The handle on an embedded cloud: start one, find one that runs, end it.
+
+It starts the server process and speaks to it over HTTP; it never imports what the process runs, so that it
+loads quickly. A state folder belongs to one cloud at a time: the process holds the folder's lock while it
+lives, which is how a stale ``cloud.json`` is told from a live one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from retail_analytics.embedded.functions import FunctionSpec
+
+ADDRESS_NAME = "cloud.json"
+LOCK_NAME = "cloud.lock"
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 20.0
+_HTTP_TIMEOUT_SECONDS = 10.0
+
+
+class CloudError(RuntimeError):
+    """The cloud cannot be started, found or ended; one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class EmbeddedCloud:
+    """A running embedded cloud."""
+
+    state: Path
+    address: CloudAddress
+    _parent_pipe: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """Its identity, new for each fresh cloud."""
+        return self.address.id
+
+    @property
+    def pid(self) -> int:
+        """The server process, which owns all others."""
+        return self.address.pid
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that run as long as the cloud does."""
+        return (self.address.pid, self.address.opensearch_pid)
+
+    @property
+    def endpoint_url(self) -> str:
+        """The AWS endpoint."""
+        return self.address.endpoint_url
+
+    @property
+    def opensearch_url(self) -> str:
+        """The search server."""
+        return self.address.opensearch_url
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point boto3 and this product at this cloud."""
+        return self.address.environment()
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Have :meth:`environment` in ``os.environ``, and no AWS profile or session, for a while."""
+        hidden = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+        names = [*self.environment(), *hidden]
+        before = {name: os.environ.get(name) for name in names}
+        for name in hidden:
+            os.environ.pop(name, None)
+        os.environ.update(self.environment())
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+    def status(self) -> dict[str, Any]:
+        """What runs and how it fares: memory, delivery streams, functions.
+
+        Raises:
+            CloudError: It does not answer.
+        """
+        return self._control("GET", "status")
+
+    def add_function(self, spec: FunctionSpec) -> None:
+        """Put a function on a stream; one of the same name is replaced."""
+        self._control("POST", "functions", spec.to_json())
+
+    def remove_function(self, name: str) -> None:
+        """Take a function away."""
+        self._control("DELETE", f"functions/{name}")
+
+    def stop(self) -> None:
+        """End it and all its processes."""
+        if self._parent_pipe is not None:
+            self._parent_pipe.close()
+        end(self.state, self.pid)
+
+    def _control(self, method: str, page: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
+        body = None if document is None else json.dumps(document).encode()
+        request = urllib.request.Request(  # noqa: S310 - our own loopback address
+            f"{self.endpoint_url}/_embedded/{page}",
+            data=body,
+            method=method,
+            headers={"Content-Type": "application/json"},
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=_HTTP_TIMEOUT_SECONDS) as response:
+                answer: dict[str, Any] = json.load(response)
+        except urllib.error.HTTPError as error:
+            raise CloudError(f"the embedded cloud refused: {error.read().decode()}") from error
+        except OSError as error:
+            raise CloudError(
+                f"the embedded cloud at {self.endpoint_url} does not answer: {error}."
+            ) from error
+        return answer
+
+
+def start(
+    state: Path,
+    *,
+    port: int | None = None,
+    opensearch_port: int | None = None,
+    region: str = "us-east-1",
+    functions: Sequence[FunctionSpec] = (),
+    die_with_parent: bool = False,
+    **limits: Any,
+) -> EmbeddedCloud:
+    """Start a fresh cloud and wait until all of it answers.
+
+    Args:
+        state: The folder for all it writes; created if need be.
+        port: The AWS endpoint's port on 127.0.0.1; None chooses a free one.
+        opensearch_port: The search server's port; None chooses a free one.
+        region: The region whose streams the functions read.
+        functions: Functions on streams; more can be added later.
+        die_with_parent: Whether it ends when this process does, however that ends.
+        **limits: Memory and concurrency, as :class:`CloudConfiguration` names them.
+
+    Raises:
+        CloudError: A part did not come up; the message says which, and which log to read.
+    """
+    state = state.absolute()
+    configuration = CloudConfiguration(
+        state=state,
+        cloud_id=str(uuid.uuid4()),
+        port=port,
+        opensearch_port=opensearch_port,
+        region=region,
+        functions=tuple(functions),
+        die_with_parent=die_with_parent,
+        **limits,
+    )
+    configuration.logs.mkdir(parents=True, exist_ok=True)
+    if is_running(state):
+        raise CloudError(f"an embedded cloud already runs in {state}; `retail-analytics down` ends it.")
+    path = state / "configuration.json"
+    configuration.write(path)
+    with configuration.server_log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "retail_analytics.embedded.server", str(path)],
+            stdin=subprocess.PIPE if die_with_parent else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=_server_environment(),
+            start_new_session=True,
+        )
+    try:
+        _await_ready(process, configuration)
+    except BaseException:
+        process.terminate()
+        process.wait(STOP_TIMEOUT_SECONDS)
+        raise
+    return EmbeddedCloud(state, CloudAddress.read(state / ADDRESS_NAME), process.stdin)
+
+
+def _server_environment() -> dict[str, str]:
+    # The server finds this package as its parent does, wherever the parent was started.
+    root = str(Path(__file__).resolve().parents[2])
+    python_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
+    # Two malloc arenas instead of one a thread: threads come and go with every request.
+    return {**inherited, "PYTHONPATH": python_path, "TZ": "UTC", "MALLOC_ARENA_MAX": "2"}
+
+
+def _await_ready(process: subprocess.Popen[bytes], configuration: CloudConfiguration) -> None:
+    assert process.stdout is not None  # noqa: S101
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    said = b""
+    with process.stdout, selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while b"\n" not in said:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise CloudError(
+                    f"the embedded cloud did not come up in {START_TIMEOUT_SECONDS:.0f} s; "
+                    f"see {configuration.server_log}"
+                )
+            chunk = os.read(process.stdout.fileno(), 65536)
+            if not chunk:
+                raise CloudError(f"the embedded cloud's process ended; see {configuration.server_log}")
+            said += chunk
+    answer = json.loads(said.partition(b"\n")[0])
+    if "error" in answer:
+        raise CloudError(
+            f"the embedded cloud did not start: {answer['error']} Log: {configuration.server_log}"
+        )
+
+
+def is_running(state: Path) -> bool:
+    """Whether a cloud's process lives in this state folder."""
+    lock = state / LOCK_NAME
+    if not lock.exists():
+        return False
+    with lock.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def load(state: Path) -> EmbeddedCloud:
+    """The cloud that runs in a state folder.
+
+    Raises:
+        CloudError: None runs there.
+    """
+    state = state.absolute()
+    address = state / ADDRESS_NAME
+    if not is_running(state):
+        address.unlink(missing_ok=True)
+        raise CloudError(f"no embedded cloud runs in {state}; `retail-analytics up` starts one.")
+    if not address.exists():
+        raise CloudError(f"the embedded cloud in {state} is starting or ending; try again in a moment.")
+    return EmbeddedCloud(state, CloudAddress.read(address))
+
+
+def stop(state: Path) -> bool:
+    """End the cloud of a state folder; answers whether one ran."""
+    try:
+        cloud = load(state)
+    except CloudError:
+        return False
+    cloud.stop()
+    return True
+
+
+def status(state: Path) -> dict[str, Any]:
+    """What runs in a state folder.
+
+    Raises:
+        CloudError: Nothing does, or it does not answer.
+    """
+    return load(state).status()
+
+
+def end(state: Path, pid: int) -> None:
+    """End a server process and wait until its state folder is free.
+
+    Raises:
+        CloudError: It did not end, even when killed.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        if _wait_free(state, STOP_TIMEOUT_SECONDS):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            return
+    raise CloudError(f"process {pid} of the embedded cloud in {state} does not end.")
+
+
+def _wait_free(state: Path, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    pause = 0.01
+    while is_running(state):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.25)
+    return True

@@ -1,0 +1,282 @@
+"""The embedded cloud's process: moto's server with real behaviour, and what it owns.
+
+Started as ``python -m retail_analytics.embedded.server CONFIGURATION`` by ``cloud.py``. It holds the state
+folder's lock while it lives, owns the search server and the functions' processes, and ends all of them when
+it ends: on SIGTERM or SIGINT, and, if so configured, when its standard input does. Its first line of output
+says that it is ready, or in one sentence why not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import make_server
+
+from retail_analytics.embedded import crawler, firehose, s3, streams
+from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
+from retail_analytics.embedded.consumer import EventSourceMapping
+from retail_analytics.embedded.control import Application
+from retail_analytics.embedded.opensearch import SearchServer, SearchServerError
+
+if TYPE_CHECKING:
+    from werkzeug.serving import BaseWSGIServer
+
+    from retail_analytics.embedded.functions import FunctionSpec
+
+LOG = logging.getLogger(__name__)
+MEBIBYTE = 1024 * 1024
+LOCK_NAME = "cloud.lock"
+ADDRESS_NAME = "cloud.json"
+
+
+class StartError(RuntimeError):
+    """The cloud cannot start; the message is the sentence that its user reads."""
+
+
+class RequestHandler(MotoRequestHandler):
+    """Answers without waiting for the client's acknowledgement, and without a log line a request."""
+
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing: a line a request costs more than many requests."""
+
+
+class Cloud:
+    """Everything that runs, in the order of its start."""
+
+    def __init__(self, configuration: CloudConfiguration) -> None:
+        self.configuration = configuration
+        self.mappings: dict[str, EventSourceMapping] = {}
+        self.search: SearchServer | None = None
+        self.address: CloudAddress | None = None
+        self._server: BaseWSGIServer | None = None
+        self._lock_file = take_lock(configuration.state)
+
+    def start(self) -> CloudAddress:
+        """Bring everything up.
+
+        Raises:
+            StartError: A part did not come up.
+        """
+        configuration = self.configuration
+        install_backends(configuration)
+        listener = listen(configuration.port)
+        try:
+            self.search = SearchServer.start(
+                configuration.logs,
+                port=configuration.opensearch_port,
+                memory_mebibytes=configuration.opensearch_memory_mebibytes,
+            )
+        except SearchServerError as error:
+            raise StartError(str(error)) from error
+        port = listener.getsockname()[1]
+        self.address = CloudAddress(
+            id=configuration.cloud_id,
+            pid=os.getpid(),
+            opensearch_pid=self.search.process.pid,
+            endpoint_url=f"http://127.0.0.1:{port}",
+            opensearch_url=self.search.url,
+            region=configuration.region,
+            logs=str(configuration.logs),
+        )
+        os.environ.update(self.address.environment())
+        self._serve(listener)
+        for function in configuration.functions:
+            self.add_function(function)
+        self.address.write(configuration.state / ADDRESS_NAME)
+        return self.address
+
+    def _serve(self, listener: socket.socket) -> None:
+        application = Application(self)
+        host, port = listener.getsockname()
+        self._server = make_server(
+            host, port, application, threaded=True, request_handler=RequestHandler, fd=listener.detach()
+        )
+        self._server.daemon_threads = True  # type: ignore[attr-defined]
+        threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+
+    def add_function(self, spec: FunctionSpec) -> None:
+        """Put a function on its stream; one of the same name is replaced."""
+        assert self.address is not None  # noqa: S101
+        self.remove_function(spec.name)
+        mapping = EventSourceMapping(
+            spec, self.configuration.region, worker_environment(self.address), self.configuration.logs
+        )
+        self.mappings[spec.name] = mapping
+        mapping.start()
+
+    def remove_function(self, name: str) -> bool:
+        """Take a function away; answers whether there was one."""
+        mapping = self.mappings.pop(name, None)
+        if mapping is not None:
+            mapping.stop()
+        return mapping is not None
+
+    def status(self) -> dict[str, Any]:
+        """What runs and how it fares, as plain JSON."""
+        return {
+            "id": self.configuration.cloud_id,
+            "pid": os.getpid(),
+            "server_mebibytes": resident_mebibytes(os.getpid()),
+            "opensearch": {
+                "alive": self.search is not None and self.search.alive,
+                "mebibytes": resident_mebibytes(self.search.process.pid) if self.search else 0,
+            },
+            "delivery_streams": firehose.status(),
+            "functions": [mapping.status() for mapping in list(self.mappings.values())],
+        }
+
+    def stop(self) -> None:
+        """End everything, in the reverse order; what Firehose buffers is delivered first."""
+        if self._server is not None:
+            self._server.shutdown()
+        for name in list(self.mappings):
+            self.remove_function(name)
+        firehose.stop_all()
+        if self.search is not None:
+            self.search.stop()
+        (self.configuration.state / ADDRESS_NAME).unlink(missing_ok=True)
+
+
+def worker_environment(address: CloudAddress) -> dict[str, str]:
+    """What every function's process has: this cloud, and where Python and its modules are."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR")
+    inherited = {name: os.environ[name] for name in kept if name in os.environ}
+    python_path = os.pathsep.join(filter(None, [os.getcwd(), inherited.get("PYTHONPATH")]))  # noqa: PTH109
+    return {
+        **inherited,
+        **address.environment(),
+        "PYTHONPATH": python_path,
+        "TZ": "UTC",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def take_lock(state: Path) -> Any:
+    """Take the state folder's lock, which is held while this process lives.
+
+    Raises:
+        StartError: Another cloud runs in this folder.
+    """
+    lock = (state / LOCK_NAME).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StartError(f"an embedded cloud already runs in {state}; stop it first.") from error
+    return lock
+
+
+def listen(port: int | None) -> socket.socket:
+    """Listen on loopback.
+
+    Raises:
+        StartError: The port is taken.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port or 0))
+    except OSError as error:
+        raise StartError(f"port {port} on 127.0.0.1 cannot be used: {error.strerror}.") from error
+    listener.listen(128)
+    return listener
+
+
+def install_backends(configuration: CloudConfiguration) -> None:
+    """Put what is real in place of what moto pretends."""
+    s3.install()
+    streams.install()
+    firehose.install()
+    crawler.install()
+    try:
+        from retail_analytics.embedded import athena
+
+        _ = athena.install
+    except (ImportError, AttributeError):
+        LOG.exception("TEMPORARY: athena is not there yet")
+        return
+    athena.install(
+        configuration.state / "athena",
+        memory_limit=configuration.athena_memory,
+        concurrency=configuration.athena_concurrency,
+    )
+
+
+def resident_mebibytes(pid: int) -> int:
+    """How much memory a process holds; 0 when it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except FileNotFoundError:
+        return 0
+    return pages * resource.getpagesize() // MEBIBYTE
+
+
+def report(document: dict[str, Any]) -> None:
+    """Tell who started this process, once, then let standard output go where the log goes."""
+    os.write(1, json.dumps(document).encode() + b"\n")
+    os.dup2(2, 1)
+
+
+def await_end(configuration: CloudConfiguration) -> None:
+    """Block until a signal asks for the end, or the parent is gone."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    if configuration.die_with_parent:
+        threading.Thread(target=_await_parent, args=(ended,), name="parent-watch", daemon=True).start()
+    ended.wait()
+
+
+def _await_parent(ended: threading.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    ended.set()
+
+
+def main(path: str) -> int:
+    """Run the cloud until it is told to end."""
+    configuration = CloudConfiguration.read(Path(path))
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    limit = configuration.server_memory_mebibytes * MEBIBYTE
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    cloud = None
+    try:
+        cloud = Cloud(configuration)
+        address = cloud.start()
+    except StartError as error:
+        LOG.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        if cloud is not None:
+            cloud.stop()
+        report({"error": str(error)})
+        return 1
+    except Exception as error:
+        LOG.exception("the cloud cannot start")
+        if cloud is not None:
+            cloud.stop()
+        report({"error": f"{type(error).__name__}: {error}."})
+        return 1
+    LOG.info("cloud %s serves at %s", address.id, address.endpoint_url)
+    report({"ready": address.id})
+    await_end(configuration)
+    cloud.stop()
+    LOG.info("cloud %s has ended", address.id)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

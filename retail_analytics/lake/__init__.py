@@ -1,0 +1,1 @@
+"""Raw hours: arrivals, digests, partitions, catalog, crawlers. Compaction is ``batch/``'s."""

@@ -1,0 +1,99 @@
+"""The lake's assets: raw hours (observed, never made by us), the catalog, the crawler's findings."""
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+
+from retail_analytics.feeds import Feed
+from retail_analytics.lake import crawlers, hours, objects, windows
+from retail_analytics.lake.catalog import register
+from retail_analytics.lake.partitions import Catalog
+from retail_analytics.resources.clients import GlueResource
+from retail_analytics.resources.faults import RETRIES, permanent_faults_fail
+from retail_analytics.settings import Settings
+
+AS_HOURS_ARRIVE = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
+"""Make what lies downstream of news, however old: eager() alone looks at the newest partition only."""
+
+IN_ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+def raw_key(feed: Feed) -> dg.AssetKey:
+    """The key of a feed's raw hours."""
+    return dg.AssetKey([feed.name, "raw"])
+
+
+def catalog_key(feed: Feed) -> dg.AssetKey:
+    """The key of a feed's catalog."""
+    return dg.AssetKey([feed.name, "catalog"])
+
+
+def build_lake_assets(feed: Feed, settings: Settings) -> list[dg.AssetSpec | dg.AssetsDefinition]:
+    """The lake's assets of a feed."""
+    raw = dg.AssetSpec(
+        raw_key(feed),
+        description=f"{feed.description} As Firehose delivered it: the objects of each hour of arrival.",
+        partitions_def=windows.hourly(feed, settings),
+        group_name=feed.name,
+        kinds={"s3", "json"},
+        metadata={"location": f"s3://{settings.bucket}/{feed.raw_root}", "stream": feed.stream},
+    )
+    return [raw, _catalog(feed, settings), _crawler(feed, settings)]
+
+
+def _catalog(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=catalog_key(feed),
+        deps=[raw_key(feed)],
+        description="The raw hours as partitions of the Glue tables, registered by what is new.",
+        partitions_def=windows.hourly(feed, settings),
+        backfill_policy=IN_ONE_RUN,
+        automation_condition=AS_HOURS_ARRIVE,
+        retry_policy=RETRIES,
+        group_name=feed.name,
+        kinds={"glue"},
+    )
+    def catalog(context: dg.AssetExecutionContext, glue: GlueResource, s3: S3Resource) -> None:
+        wanted = [hours.from_partition_key(key) for key in context.partition_keys]
+        with permanent_faults_fail():
+            listed = objects.list_these(s3.get_client(), settings.bucket, feed, wanted)
+            filled = [hour for hour, raw in listed.items() if raw.objects]
+            done = register(Catalog(glue.get_client(), settings.database), feed, settings, filled)
+        context.add_asset_metadata(
+            {
+                "hours with objects": len(filled),
+                "hours without": len(wanted) - len(filled),
+                "tables created": ", ".join(done.tables_created) or "none",
+                "tables changed": ", ".join(done.tables_changed) or "none",
+            }
+        )
+
+    return catalog
+
+
+def _crawler(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=[feed.name, "crawler"],
+        deps=[raw_key(feed)],
+        description="What the Glue crawler finds in the raw hours that the declaration does not know.",
+        retry_policy=RETRIES,
+        group_name=feed.name,
+        kinds={"glue"},
+        pool="crawler",
+    )
+    def crawler(context: dg.AssetExecutionContext, glue: GlueResource) -> dg.MaterializeResult[None]:
+        with permanent_faults_fail():
+            found = crawlers.crawl(glue.get_client(), feed, settings, log=context.log.info)
+        differences = "\n".join(f"- {line}" for line in found.schema_differences)
+        return dg.MaterializeResult(
+            metadata={
+                "crawler": found.crawler,
+                "status": found.status,
+                "seconds": round(found.seconds, 1),
+                "tables created": found.tables_created,
+                "tables updated": found.tables_updated,
+                "schema differences": dg.MetadataValue.md(differences or "none: the table is as declared"),
+                "differing columns": len(found.schema_differences),
+            }
+        )
+
+    return crawler

@@ -1,0 +1,188 @@
+"""Athena over pyathena: statements with a deadline, cancelled when interrupted, and typed rows.
+
+dagster-aws' AthenaClientResource takes no endpoint, region or result location, does not cancel and has no
+deadline, hence this one. Not here: the SQL (``batch/``, ``feeds/``) and its quoting (``sql.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyathena
+from dagster import ConfigurableResource
+from pyathena.error import DatabaseError, OperationalError
+from pyathena.util import RetryConfig
+
+from retail_analytics.resources.clients import CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pyathena.cursor import Cursor
+
+    from retail_analytics.settings import Settings
+
+# The service's names for "ask again later"; anything else is permanent and is not retried.
+THROTTLING_CODES = ("ThrottlingException", "TooManyRequestsException")
+
+_FIRST_WAIT_SECONDS = 0.02
+_LONGEST_WAIT_SECONDS = 2.0
+_PENDING = ("QUEUED", "RUNNING")
+
+
+class AthenaError(RuntimeError):
+    """A statement failed, was cancelled, or did not end in time; the message holds Athena's reason."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What one statement did.
+
+    Attributes:
+        query_id: Athena's id of it.
+        scanned_bytes: Bytes of the objects that it read.
+        seconds: Its wall-clock time in Athena, with queueing.
+    """
+
+    query_id: str
+    scanned_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """A statement's execution and its rows, each a mapping from column name to typed value."""
+
+    execution: Execution
+    rows: list[dict[str, Any]]
+
+    @property
+    def query_id(self) -> str:
+        """Athena's id of the statement."""
+        return self.execution.query_id
+
+
+class AthenaResource(ConfigurableResource):  # type: ignore[type-arg]
+    """Athena in one workgroup and database.
+
+    Attributes:
+        region: The AWS region.
+        workgroup: The workgroup; it must not enforce its result location (CTAS then refuses
+            ``external_location``).
+        database: The database that unqualified names mean.
+        results_location: ``s3://…/`` for results.
+        timeout_seconds: How long a statement may take, queueing included, before it is cancelled.
+    """
+
+    region: str
+    workgroup: str
+    database: str
+    results_location: str
+    timeout_seconds: float = 1800.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> AthenaResource:
+        """The resource of a deployment."""
+        return cls(
+            region=settings.region,
+            workgroup=settings.workgroup,
+            database=settings.database,
+            results_location=settings.results_location,
+            timeout_seconds=settings.query_timeout_seconds,
+        )
+
+    def query(self, sql: str, parameters: Sequence[str] = ()) -> QueryResult:
+        """Run a statement and fetch all of its rows; meant for results that a person could read.
+
+        Raises:
+            AthenaError: It failed, was cancelled, or took longer than ``timeout_seconds``.
+        """
+        with self._executed(sql, parameters) as cursor:
+            return QueryResult(_execution(cursor), list(_rows(cursor)))
+
+    def execute(self, sql: str, parameters: Sequence[str] = ()) -> Execution:
+        """Run a statement for its effect.
+
+        Raises:
+            AthenaError: It failed, was cancelled, or took longer than ``timeout_seconds``.
+        """
+        with self._executed(sql, parameters) as cursor:
+            return _execution(cursor)
+
+    def rows(self, sql: str, parameters: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Run a statement and stream its rows, page by page.
+
+        Raises:
+            AthenaError: It failed, was cancelled, or took longer than ``timeout_seconds``.
+        """
+        with self._executed(sql, parameters) as cursor:
+            yield from _rows(cursor)
+
+    @contextmanager
+    def _executed(self, sql: str, parameters: Sequence[str]) -> Iterator[Cursor]:
+        with pyathena.connect(
+            region_name=self.region,
+            work_group=self.workgroup,
+            schema_name=self.database,
+            s3_staging_dir=self.results_location,
+            poll_interval=0,  # _Patience waits
+            config=CONFIG,
+            on_poll=_Patience(self.timeout_seconds),
+            retry_config=RetryConfig(exceptions=THROTTLING_CODES, attempt=8, max_delay=30),
+        ) as connection:
+            cursor = connection.cursor()
+            try:
+                cursor.execute(
+                    sql,
+                    parameters=list(parameters) or None,
+                    paramstyle="qmark" if parameters else None,
+                )
+            except BaseException as error:
+                # Dagster's interrupt is no KeyboardInterrupt, so pyathena would leave the query running.
+                self._cancel(cursor)
+                if isinstance(error, DatabaseError | OperationalError | TimeoutError):
+                    raise AthenaError(f"{error} (query {cursor.query_id})") from error
+                raise
+            yield cursor
+
+    @staticmethod
+    def _cancel(cursor: Cursor) -> None:
+        if cursor.query_id and cursor.state not in ("SUCCEEDED", "FAILED", "CANCELLED"):
+            cursor.cancel()
+
+
+class _Patience:
+    """Waits between two looks at a query: short first, longer later, and not for ever."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout = timeout_seconds
+        self._deadline = time.monotonic() + timeout_seconds
+        self._wait = _FIRST_WAIT_SECONDS
+
+    def __call__(self, execution: Any) -> None:
+        if execution.state not in _PENDING:
+            return
+        if time.monotonic() > self._deadline:
+            raise TimeoutError(
+                f"Athena had not finished after {self._timeout:.0f} s and was cancelled;"
+                " RETAIL_QUERY_TIMEOUT_SECONDS allows more."
+            )
+        time.sleep(self._wait)
+        self._wait = min(self._wait * 1.5, _LONGEST_WAIT_SECONDS)
+
+
+def _execution(cursor: Cursor) -> Execution:
+    return Execution(
+        query_id=cursor.query_id or "",
+        scanned_bytes=cursor.data_scanned_in_bytes or 0,
+        seconds=(cursor.total_execution_time_in_millis or 0) / 1000,
+    )
+
+
+def _rows(cursor: Cursor) -> Iterator[dict[str, Any]]:
+    names = [column[0] for column in cursor.description or ()]
+    for row in cursor:
+        yield dict(zip(names, row, strict=True))

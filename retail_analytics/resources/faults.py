@@ -1,0 +1,58 @@
+"""Which faults are worth another try, in Dagster's terms.
+
+Throttling, timeouts and lost connections pass and are retried with backoff; anything else is permanent, and
+retrying it would only hide it. Not here: the retries of single calls, which the clients make themselves.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from opensearchpy.exceptions import ConnectionError as SearchConnectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRANSIENT_CODES = frozenset(
+    {
+        "InternalServerException",
+        "InternalError",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "ThrottlingException",
+        "Throttling",
+        "TooManyRequestsException",
+    }
+)
+
+RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a fault may pass by itself; looks at what caused it, too."""
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Code", "") in TRANSIENT_CODES
+    if isinstance(error, HTTPClientError | SearchConnectionError | ConnectionError):
+        return True
+    return error.__cause__ is not None and is_transient(error.__cause__)
+
+
+@contextmanager
+def permanent_faults_fail() -> Iterator[None]:
+    """Turn a permanent fault into a failure that Dagster does not retry, told in one sentence."""
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except Exception as error:
+        if is_transient(error):
+            raise
+        hint = _NEXT_STEP if isinstance(error, NoCredentialsError) else ""
+        raise dg.Failure(description=f"{error}{hint}", allow_retries=False) from error
+
+
+_NEXT_STEP = " Set AWS credentials, or take the environment of `retail-analytics env` for the embedded cloud."

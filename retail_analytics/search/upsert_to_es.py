@@ -1,0 +1,225 @@
+"""The Lambda function on a Kinesis stream: every record ends in the index, or set aside, or is given again.
+
+Here belongs the handler. Not here: what a document is
+(``documents.py``), bulk requests (``bulk.py``), dead letters (``dead_letters.py``); history is indexed by
+``history.py`` through the same three. Import chain: standard library, boto3, opensearch-py and the siblings
+named here; nothing is read or connected at import.
+
+The event source mapping must report batch item failures (``FunctionResponseTypes: ReportBatchItemFailures``)
+and should bisect on errors and have a retry limit with an S3 destination.
+
+The environment is read by ``handler_settings.py``, which lists the variables.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from opensearchpy.exceptions import NotFoundError, OpenSearchException
+
+from retail_analytics.search.bulk import BulkWriter
+from retail_analytics.search.connection import connect
+from retail_analytics.search.counts import Counts, metrics_line
+from retail_analytics.search.dead_letters import DeadLetter, DeadLetterStore
+from retail_analytics.search.documents import Document, DocumentMaker, Origin
+from retail_analytics.search.handler_settings import HandlerSettings
+from retail_analytics.search.letters import letter_of_invalid, letter_of_refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from opensearchpy import OpenSearch
+
+_LOG = logging.getLogger(__name__)
+
+DEFAULT_SECONDS = 60.0
+"""How long an invocation takes at most where its context does not say."""
+
+_RESERVED_SHARE = 0.15  # of the remaining time, for dead letters and the answer
+_RESERVED_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Handler:
+    """The function with what it needs, made once per container.
+
+    Attributes:
+        maker: Makes documents.
+        writer: Writes them.
+        store: Sets records aside; None where no bucket is configured.
+        template: The index template that must be there, or empty.
+        client: For asking after the template.
+    """
+
+    maker: DocumentMaker
+    writer: BulkWriter
+    store: DeadLetterStore | None
+    template: str
+    client: OpenSearch
+    _checked: set[str] = field(default_factory=set)
+
+    def handle(self, event: Mapping[str, Any], remaining_seconds: float) -> tuple[list[str], Counts]:
+        """Handle one batch; returns the sequence numbers to come again, and the counts.
+
+        Raises:
+            ValueError: The event is not one of Kinesis.
+        """
+        deadline = self.writer.clock() + remaining_seconds
+        reserve = max(_RESERVED_SECONDS, remaining_seconds * _RESERVED_SHARE)
+        counts = Counts()
+        documents: list[Document] = []
+        letters: list[DeadLetter] = []
+        for origin in read_event(event):
+            counts.lines += 1
+            made = self.maker.from_line(origin)
+            if isinstance(made, Document):
+                documents.append(made)
+                counts.unknown_fields += made.unknown_fields
+            else:
+                counts.invalid += 1
+                letters.append(letter_of_invalid(self.maker, made))
+        failed = self._write(documents, deadline - reserve, counts, letters)
+        failed |= self._set_aside(letters, counts)
+        counts.check()
+        return [number for number in _sequence_numbers(event) if number in failed], counts
+
+    def _write(
+        self,
+        documents: list[Document],
+        deadline: float,
+        counts: Counts,
+        letters: list[DeadLetter],
+    ) -> set[str]:
+        trouble = self._template_trouble({document.index for document in documents})
+        if trouble:
+            _LOG.error("nothing is written: %s", trouble)
+            counts.failed += len(documents)
+            return {document.origin.sequence_number for document in documents}
+        result = self.writer.write(documents, deadline=deadline)
+        counts.created += result.created
+        counts.unchanged += result.unchanged
+        counts.retried += result.retried
+        counts.bulks += result.bulks
+        counts.bytes += result.bytes
+        counts.refused += len(result.refused)
+        counts.failed += len(result.failed)
+        letters += [letter_of_refused(self.maker, document, reason) for document, reason in result.refused]
+        if result.failed:
+            _LOG.warning("%d records come again: %s", len(result.failed), result.failed[0][1])
+        return {document.origin.sequence_number for document, _ in result.failed}
+
+    def _template_trouble(self, indices: set[str]) -> str | None:
+        """Why nothing may be written: an index made without its template maps every field by guessing."""
+        if not self.template or indices <= self._checked:
+            return None
+        try:
+            self.client.indices.get_index_template(name=self.template)
+        except NotFoundError:
+            return f"the index template {self.template} is missing; materialize index_template first."
+        except OpenSearchException as error:
+            return f"the index template {self.template} cannot be read: {error}"
+        self._checked.update(indices)
+        return None
+
+    def _set_aside(self, letters: list[DeadLetter], counts: Counts) -> set[str]:
+        if not letters:
+            return set()
+        kinds = ", ".join(sorted({letter.kind for letter in letters}))
+        if self.store is None:
+            _LOG.error("%d records can never succeed (%s), no DEAD_LETTER_BUCKET is set", len(letters), kinds)
+            counts.failed += len(letters)
+            return {letter.sequence_number for letter in letters}
+        lost = self.store.put(letters)
+        if lost:
+            _LOG.error("%d of %d records come again: %s", len(lost), len(letters), lost[0][1])
+        counts.failed += len(lost)
+        counts.dead += len(letters) - len(lost)
+        _LOG.warning("%d records set aside (%s)", len(letters) - len(lost), kinds)
+        return {letter.sequence_number for letter, _ in lost}
+
+
+def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """Handle one batch of a Kinesis stream.
+
+    Args:
+        event: Lambda's Kinesis event.
+        context: Lambda's context; its remaining time bounds the retries.
+
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": sequence number}, …]}``: what must come again.
+
+    Raises:
+        ValueError: The environment or the event is unusable; the whole batch comes again.
+    """
+    started = time.monotonic()
+    settings = HandlerSettings.from_env(os.environ)
+    failed, counts = handler_for(settings).handle(event, _remaining_seconds(context))
+    print(metrics_line(counts, settings.rules.index, time.monotonic() - started), flush=True)
+    return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+
+
+@functools.lru_cache(maxsize=4)
+def handler_for(settings: HandlerSettings) -> Handler:
+    """The container's handler: clients are made once for a set of settings.
+
+    Raises:
+        ValueError: The settings do not describe a usable domain.
+    """
+    client = connect(settings.domain)
+    store = None
+    if settings.dead_letter_bucket:
+        config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
+        s3 = boto3.client("s3", region_name=settings.domain.region, config=config)
+        store = DeadLetterStore(s3, settings.dead_letter_bucket, settings.dead_letter_prefix)
+    return Handler(DocumentMaker(settings.rules), BulkWriter(client), store, settings.template, client)
+
+
+def read_event(event: Mapping[str, Any]) -> Iterator[Origin]:
+    """The records of a Kinesis event: its data's non-blank lines, as Firehose lands them in the lake.
+
+    Raises:
+        ValueError: It is no Kinesis event.
+    """
+    for item in _items(event):
+        try:
+            kinesis = item["kinesis"]
+            number = str(kinesis["sequenceNumber"])
+            data = base64.b64decode(kinesis["data"], validate=True)
+            shard = str(item["eventID"]).partition(":")[0]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"an item of the event is no Kinesis record: {error!r}") from error
+        arrived_at = _arrival(kinesis.get("approximateArrivalTimestamp"))
+        for ordinal, line in enumerate(filter(bytes.strip, data.split(b"\n"))):
+            position = f"{shard}:{number}" if ordinal == 0 else f"{shard}:{number}:{ordinal}"
+            yield Origin(position, line, number, arrived_at)
+
+
+def _items(event: Mapping[str, Any]) -> list[Any]:
+    items = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(items, list):
+        raise ValueError("the event has no Records: this function takes events of a Kinesis stream.")  # noqa: TRY004
+    return items
+
+
+def _sequence_numbers(event: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(str(item["kinesis"]["sequenceNumber"]) for item in _items(event)))
+
+
+def _arrival(timestamp: Any) -> str:
+    if not isinstance(timestamp, int | float):
+        return ""
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds")
+
+
+def _remaining_seconds(context: Any) -> float:
+    remaining: Callable[[], int] | None = getattr(context, "get_remaining_time_in_millis", None)
+    return remaining() / 1000 if remaining is not None else DEFAULT_SECONDS
