@@ -66,7 +66,7 @@ class Dev:
             settings = deployment.begin_history(self.feed, first_hour)
             _tell(f"AWS endpoint {deployment.cloud.endpoint_url}, OpenSearch {settings.opensearch_url}")
             _tell(f"Dagster at http://127.0.0.1:{self.port} in a few seconds; Ctrl-C ends everything.")
-            with _records_flowing(self.feed, settings, self.rate), _dagster(self.port) as process:
+            with _records_flowing(self.feed, settings, self.rate), _dagster(self.state, self.port) as process:
                 return process.wait()
 
     def _load(self, settings: Settings) -> datetime:
@@ -95,7 +95,7 @@ def _records_flowing(feed: Feed, settings: Settings, rate: float) -> Iterator[No
 
 
 @contextmanager
-def _dagster(port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _dagster(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """``dagster dev`` as a child that ends with this block, whatever ends it."""
     # A shell's `&` makes children ignore SIGINT, and `dagster dev` would inherit that and never end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -103,7 +103,9 @@ def _dagster(port: int) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)),
-            *("--module-name", "retail_analytics.definitions"),
+            *("--workspace", str(_workspace(state))),
+            # Ticks every five seconds are no news; their pages in the UI tell of each.
+            *("--log-level", "warning"),
         ]
     )
     try:
@@ -112,6 +114,16 @@ def _dagster(port: int) -> Iterator[subprocess.Popen[bytes]]:
         _tell("Ending …")
     finally:
         _end(process)
+
+
+def _workspace(state: Path) -> Path:
+    """The workspace of the installed package, under the name that the repository's own has."""
+    path = state / "workspace.yaml"
+    path.write_text(
+        "load_from:\n  - python_module:\n      module_name: retail_analytics.definitions\n"
+        "      location_name: retail_analytics\n"
+    )
+    return path
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

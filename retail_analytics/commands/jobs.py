@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from retail_analytics.settings import Settings
 
 _JOB = "from_the_command_line"
+_LOGGING: dict[str, object] = {"loggers": {"console": {}}}
 
 
 @dg.logger(config_schema={}, description="A line a message, for people at a terminal.")
@@ -27,7 +28,7 @@ def terminal_logger(_: dg.InitLoggerContext) -> logging.Logger:
     # Not getLogger: one that outlives its run would print every message once more for each run.
     logger = logging.Logger("retail_analytics.terminal", level=logging.INFO)  # noqa: LOG001
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(lambda record: getattr(record, "dagster_meta", {}).get("dagster_event") is None)
+    handler.addFilter(lambda record: not hasattr(record, "dagster_event"))
     handler.setFormatter(_Message())
     logger.addHandler(handler)
     return logger
@@ -59,14 +60,17 @@ def run_assets(
     # A job of our own: the implicit one takes no loggers from the definitions.
     job = dg.define_asset_job(_JOB, selection=dg.AssetSelection.assets(*keys))
     resolved = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job])).resolve_job_def(_JOB)
-    return resolved.execute_in_process(instance=instance, tags=dict(tags or {}), raise_on_error=False)
+    return resolved.execute_in_process(
+        run_config=_LOGGING, instance=instance, tags=dict(tags or {}), raise_on_error=False
+    )
 
 
 def run_job(
     definitions: dg.Definitions, name: str, instance: dg.DagsterInstance
 ) -> dg.ExecuteInProcessResult:
     """Run a job to its end in this process; a failure is in the result, not raised."""
-    return definitions.resolve_job_def(name).execute_in_process(instance=instance, raise_on_error=False)
+    job = definitions.resolve_job_def(name)
+    return job.execute_in_process(run_config=_LOGGING, instance=instance, raise_on_error=False)
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from retail_analytics.embedded.functions import FunctionSpec
 
@@ -286,17 +286,27 @@ def end(state: Path, pid: int) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        if _wait_free(state, STOP_TIMEOUT_SECONDS):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+        if _wait(lambda: not is_running(state) and _is_gone(pid), STOP_TIMEOUT_SECONDS):
             return
     raise CloudError(f"process {pid} of the embedded cloud in {state} does not end.")
 
 
-def _wait_free(state: Path, timeout: float) -> bool:
+def _is_gone(pid: int) -> bool:
+    """Whether a process has ended, be it our child or not, reaped or not."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        # After the name, which may hold anything, in brackets.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in {"Z", "X"}
+
+
+def _wait(condition: Callable[[], bool], timeout: float) -> bool:
     deadline = time.monotonic() + timeout
     pause = 0.01
-    while is_running(state):
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)

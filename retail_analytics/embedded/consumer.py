@@ -31,7 +31,8 @@ LOG = logging.getLogger(__name__)
 DISCOVERY_SECONDS = 0.5
 IDLE_SECONDS = 1.0
 FIRST_BACKOFF_SECONDS = 0.2
-MAX_BACKOFF_SECONDS = 30.0
+# AWS waits up to a minute; here somebody is watching.
+MAX_BACKOFF_SECONDS = 5.0
 # Lambda's payload is limited to 6 MB, in which the data stands as base64.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
@@ -196,7 +197,7 @@ class ShardReader:
             message = str(error)
         else:
             failed_from = first_failure(answer, records) if self._spec.report_batch_item_failures else None
-            message = "batchItemFailures"
+            message = f"its answer names failed records, from number {failed_from}; see its log"
         if failed_from is not None:
             counters.failed_calls += 1
             counters.last_error = message

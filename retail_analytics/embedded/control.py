@@ -7,6 +7,7 @@ description by POST and removes one by ``DELETE /_embedded/functions/NAME``. No 
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any, Protocol
 from xml.sax.saxutils import escape
 
@@ -18,6 +19,7 @@ from retail_analytics.embedded.functions import FunctionSpec, FunctionSpecError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+LOG = logging.getLogger(__name__)
 CONTROL_PREFIX = "/_embedded/"
 # Everything else of moto pretends in ways that were not looked at.
 COVERED_SERVICES = frozenset(
@@ -54,19 +56,43 @@ class Controlled(Protocol):
         """Take a function away."""
 
 
+class _Dispatcher(DomainDispatcherApplication):
+    """moto's dispatcher, which looks through moto's folders on every request, made to remember."""
+
+    def __init__(self) -> None:
+        super().__init__(_backend_application)
+        self._backends: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """The backend that serves a host."""
+        if host not in self._backends:
+            self._backends[host] = super().get_backend_for_host(host)
+        return self._backends[host]
+
+
 class Application:
     """The WSGI application."""
 
     def __init__(self, cloud: Controlled) -> None:
         self._cloud = cloud
-        self._aws = DomainDispatcherApplication(_backend_application)
+        self._aws = _Dispatcher()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
         if str(environ.get("PATH_INFO", "")).startswith(CONTROL_PREFIX):
             return self._control(Request(environ))(environ, start_response)
-        answer: Iterable[bytes] = self._aws(environ, start_response)
-        return answer
+        try:
+            answer: Iterable[bytes] = self._aws(environ, start_response)
+        except NotImplementedError as error:
+            response = refusal(environ, 501, "NotImplementedException", f"{error} in the embedded cloud.")
+        except json.JSONDecodeError as error:
+            response = refusal(environ, 400, "SerializationException", f"The request is no JSON: {error}.")
+        except Exception as error:
+            LOG.exception("%s %s failed", environ.get("REQUEST_METHOD"), _operation(environ))
+            response = refusal(environ, 500, "InternalFailure", f"{type(error).__name__}: {error}")
+        else:
+            return answer
+        return response(environ, start_response)
 
     def _control(self, request: Request) -> Response:
         page = request.path.removeprefix(CONTROL_PREFIX)
@@ -90,6 +116,21 @@ def _json(document: dict[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(document), status=status, mimetype="application/json")
 
 
+def _operation(environ: dict[str, Any]) -> str:
+    return str(environ.get("HTTP_X_AMZ_TARGET") or environ.get("PATH_INFO"))
+
+
+def refusal(environ: dict[str, Any], status: int, code: str, message: str) -> Response:
+    """An error in the form that the request's protocol has for one."""
+    if "json" in str(environ.get("CONTENT_TYPE", "")) or "HTTP_X_AMZ_TARGET" in environ:
+        body = json.dumps({"__type": code, "message": message})
+        return Response(body, status, content_type="application/x-amz-json-1.1")
+    error = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+    if "x-www-form-urlencoded" in str(environ.get("CONTENT_TYPE", "")):
+        error = f"<ErrorResponse>{error}</ErrorResponse>"
+    return Response(error, status, content_type="text/xml")
+
+
 def _backend_application(service: Any) -> Any:
     if service in COVERED_SERVICES:
         return create_backend_app(service)
@@ -100,18 +141,9 @@ class _Refusal:
     """Answers every request for a service that is not covered."""
 
     def __init__(self, service: str) -> None:
-        covered = ", ".join(sorted(COVERED_SERVICES))
+        covered = ", ".join(sorted(COVERED_SERVICES - {"moto_api"}))
         self._message = f"The service {service} is not part of the embedded cloud; it covers {covered}."
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        content_type = str(environ.get("CONTENT_TYPE", ""))
-        if "json" in content_type or "HTTP_X_AMZ_TARGET" in environ:
-            body = json.dumps({"__type": "NotImplementedException", "message": self._message})
-            response = Response(body, 501, content_type="application/x-amz-json-1.1")
-        else:
-            body = (
-                "<ErrorResponse><Error><Code>NotImplemented</Code>"
-                f"<Message>{escape(self._message)}</Message></Error></ErrorResponse>"
-            )
-            response = Response(body, 501, content_type="text/xml")
+        response = refusal(environ, 501, "NotImplementedException", self._message)
         return response(environ, start_response)

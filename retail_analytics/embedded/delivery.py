@@ -30,7 +30,7 @@ MEBIBYTE = 1024 * 1024
 GATHER_SECONDS = 0.05
 # A stream that was deleted and made again is another object: look it up again this often.
 LOOKUP_SECONDS = 1.0
-MAX_BACKOFF_SECONDS = 30.0
+MAX_BACKOFF_SECONDS = 10.0
 MAX_UNDELIVERED_BYTES = 64 * MEBIBYTE
 
 

@@ -1,23 +1,34 @@
-"""S3 that refuses overlapping notification targets, as AWS does.
+"""S3 that refuses overlapping notification targets, as AWS does, and lists in the time that a page takes.
 
 moto takes any notification configuration. On AWS two targets may not share an event for keys that both
-their filters match; code that works here must not be refused there.
+their filters match; code that works here must not be refused there. The index behind listings is in
+``listing.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
-from moto.s3.exceptions import S3ClientError
-from moto.s3.models import S3Backend, s3_backends
+from moto.s3.exceptions import MethodNotAllowed, S3ClientError
+from moto.s3.models import (
+    FakeBucket,
+    FakeDeleteMarker,
+    FakeKey,
+    FakeTableStorageBucket,
+    S3Backend,
+    s3_backends,
+)
+from moto.utilities.utils import md5_hash
 
+from retail_analytics.embedded.listing import SortedKeys
 from retail_analytics.embedded.moto_backends import replace_backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_NO_LIMIT = 1 << 40
 _TARGETS = ("TopicConfiguration", "QueueConfiguration", "CloudFunctionConfiguration")
 
 
@@ -74,7 +85,52 @@ def read_rules(configuration: dict[str, Any]) -> Iterator[Rule]:
 
 
 class StrictS3Backend(S3Backend):
-    """moto's S3 with AWS's rule about overlapping targets."""
+    """moto's S3 with AWS's rule about overlapping targets, and with indexed listings."""
+
+    def create_bucket(self, bucket_name: str, region_name: str, *args: Any, **kwargs: Any) -> FakeBucket:
+        """Create a bucket whose keys are indexed."""
+        bucket = super().create_bucket(bucket_name, region_name, *args, **kwargs)
+        if not isinstance(bucket.keys, SortedKeys):
+            bucket.keys = SortedKeys()
+        return bucket
+
+    def list_objects(  # type: ignore[override]
+        self,
+        bucket: FakeBucket,
+        prefix: str | None,
+        delimiter: str | None,
+        marker: str | None,
+        max_keys: int | None,
+    ) -> tuple[list[FakeKey], list[str], bool, str | None]:
+        """One page of ListObjects: keys, common prefixes, whether there is more, and where it goes on."""
+        limit = _NO_LIMIT if max_keys is None else max_keys
+        after = self._pagination_tokens.get(marker, marker) if marker else ""
+        found = list(islice(_walk(bucket, prefix, delimiter, after), limit + 1))
+        page, more = found[:limit], len(found) > limit
+        keys = [item for item in page if isinstance(item, FakeKey)]
+        folders = [item for item in page if isinstance(item, str)]
+        return keys, folders, more, self._token(page[-1]) if more and page else None
+
+    def list_objects_v2(  # type: ignore[override]
+        self,
+        bucket: FakeBucket,
+        prefix: str | None,
+        delimiter: str | None,
+        continuation_token: str | None,
+        start_after: str | None,
+        max_keys: int,
+    ) -> tuple[list[FakeKey | str], bool, str | None]:
+        """One page of ListObjectsV2: keys and common prefixes in order, whether there is more, and where."""
+        after = self._pagination_tokens.get(continuation_token) if continuation_token else start_after
+        found = list(islice(_walk(bucket, prefix, delimiter, after), max_keys + 1))
+        page, more = found[:max_keys], len(found) > max_keys
+        return page, more and bool(page), self._token(page[-1]) if more and page else None
+
+    def _token(self, last: FakeKey | str) -> str:
+        name = last if isinstance(last, str) else last.name
+        token: str = md5_hash(name.encode()).hexdigest()
+        self._pagination_tokens[token] = name
+        return token
 
     def put_bucket_notification_configuration(
         self, bucket_name: str, notification_config: dict[str, Any]
@@ -87,6 +143,23 @@ class StrictS3Backend(S3Backend):
         if any(one.overlaps(other) for one, other in combinations(read_rules(notification_config or {}), 2)):
             raise OverlappingTargetsError
         super().put_bucket_notification_configuration(bucket_name, notification_config)
+
+
+def _walk(
+    bucket: FakeBucket, prefix: str | None, delimiter: str | None, after: str | None
+) -> Iterator[FakeKey | str]:
+    if isinstance(bucket, FakeTableStorageBucket):
+        raise MethodNotAllowed
+    keys = bucket.keys
+    assert isinstance(keys, SortedKeys)  # noqa: S101
+    for name in keys.walk(prefix or "", delimiter or "", after or ""):
+        key = keys.get(name)
+        if key is None and delimiter:
+            yield name
+        elif key is not None and not isinstance(key, FakeDeleteMarker):
+            # A key may itself end with the delimiter: as a whole it is then its own common prefix.
+            common = bool(delimiter) and name.find(str(delimiter), len(prefix or "")) >= 0
+            yield name if common else key
 
 
 def install() -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
-from retail_analytics.embedded import crawler, firehose, s3, streams
+from retail_analytics.embedded import athena, fast_answers, firehose, glue, s3, streams
 from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
 from retail_analytics.embedded.consumer import EventSourceMapping
 from retail_analytics.embedded.control import Application
@@ -199,14 +199,8 @@ def install_backends(configuration: CloudConfiguration) -> None:
     s3.install()
     streams.install()
     firehose.install()
-    crawler.install()
-    try:
-        from retail_analytics.embedded import athena
-
-        _ = athena.install
-    except (ImportError, AttributeError):
-        LOG.exception("TEMPORARY: athena is not there yet")
-        return
+    glue.install()
+    fast_answers.install()
     athena.install(
         configuration.state / "athena",
         memory_limit=configuration.athena_memory,

@@ -142,7 +142,6 @@ class OrderedStream(Stream):
         self._next_sequence_number = _FIRST_SEQUENCE_NUMBER + time.time_ns()
         super().__init__(*args, **kwargs)
 
-    @property
     def is_created(self) -> bool:
         """Whether CloudFormation may go on."""
         return True

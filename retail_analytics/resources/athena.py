@@ -16,7 +16,7 @@ from dagster import ConfigurableResource
 from pyathena.error import DatabaseError, OperationalError
 from pyathena.util import RetryConfig
 
-from retail_analytics.resources.clients import CONFIG
+from retail_analytics.resources.clients import CONFIG, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,6 +124,7 @@ class AthenaResource(ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def _executed(self, sql: str, parameters: Sequence[str]) -> Iterator[Cursor]:
         with pyathena.connect(
+            session=session(self.region),
             region_name=self.region,
             work_group=self.workgroup,
             schema_name=self.database,

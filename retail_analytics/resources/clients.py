@@ -5,6 +5,7 @@ The endpoint comes from ``AWS_ENDPOINT_URL``, which botocore reads; credentials 
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import boto3
@@ -25,25 +26,35 @@ CONFIG = Config(
     max_pool_connections=32,
 )
 
+_local = threading.local()
+
+
+def session(region: str) -> boto3.session.Session:
+    """This thread's session for that region: making one costs more than most calls."""
+    sessions: dict[str, boto3.session.Session] = _local.__dict__.setdefault("sessions", {})
+    if region not in sessions:
+        sessions[region] = boto3.session.Session(region_name=region)
+    return sessions[region]
+
 
 def s3_client(region: str) -> S3Client:
     """An S3 client for that region."""
-    return boto3.session.Session(region_name=region).client("s3", config=CONFIG)
+    return session(region).client("s3", config=CONFIG)
 
 
 def glue_client(region: str) -> GlueClient:
     """A Glue client for that region."""
-    return boto3.session.Session(region_name=region).client("glue", config=CONFIG)
+    return session(region).client("glue", config=CONFIG)
 
 
 def kinesis_client(region: str) -> KinesisClient:
     """A Kinesis client for that region."""
-    return boto3.session.Session(region_name=region).client("kinesis", config=CONFIG)
+    return session(region).client("kinesis", config=CONFIG)
 
 
 def firehose_client(region: str) -> FirehoseClient:
     """A Firehose client for that region."""
-    return boto3.session.Session(region_name=region).client("firehose", config=CONFIG)
+    return session(region).client("firehose", config=CONFIG)
 
 
 class GlueResource(ConfigurableResource):  # type: ignore[type-arg]

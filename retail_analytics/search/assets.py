@@ -118,7 +118,9 @@ def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> d
             ensure_template(client, feed)
             work = pipeline(feed, settings, s3, athena, glue)
             indexer = HistoryIndexer(feed, BulkWriter(client), dead_letter_store(work))
-            done = indexer.index(rows_of_days(work, days), lambda count: context.log.debug(f"{count} rows indexed"))
+            done = indexer.index(
+                rows_of_days(work, days), lambda count: context.log.debug(f"{count} rows indexed")
+            )
             client.indices.refresh(index=f"{search_of(feed).alias}-*", ignore_unavailable=True)
         if done.dead:
             context.log.warning(f"{done.dead} rows set aside; the first: {done.first_reason}")
@@ -145,9 +147,8 @@ def _index_health(feed: Feed) -> dg.AssetsDefinition:
     def index_health(
         context: dg.AssetExecutionContext, opensearch: OpenSearchResource
     ) -> dg.MaterializeResult[None]:
-        health = read_health(
-            opensearch.client(), feed, rejected_before=rejected_before(context.instance, feed)
-        )
+        before = rejected_before(context.instance, feed)
+        health = read_health(unretried(opensearch), feed, rejected_before=before)
         for finding in (*health.of_level("error"), *health.of_level("warning")):
             context.log.warning(f"{finding.name}: {finding.detail}. {finding.advice}")
         return dg.MaterializeResult(metadata=health_metadata(health))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from retail_analytics.search.documents import Document
 
 MAX_BULK_BYTES = 5 * 1024 * 1024
-MAX_BULK_DOCUMENTS = 2_000
+MAX_BULK_DOCUMENTS = 5_000
 REQUEST_TIMEOUT_SECONDS = 30.0
 
 _FIRST_WAIT_SECONDS = 0.1

@@ -22,6 +22,7 @@ from retail_analytics.search.assets import (
     index_health_key,
     rejected_before,
     search_index_key,
+    unretried,
 )
 from retail_analytics.search.environment import search_of
 from retail_analytics.search.health import read_health
@@ -62,7 +63,7 @@ def _health_check(feed: Feed) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, opensearch: OpenSearchResource
     ) -> dg.AssetCheckResult:
         before = rejected_before(context.instance, feed)
-        health = read_health(opensearch.client(), feed, rejected_before=before)
+        health = read_health(unretried(opensearch), feed, rejected_before=before)
         errors, warnings = health.of_level("error"), health.of_level("warning")
         return dg.AssetCheckResult(
             passed=not errors and not warnings,

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from retail_analytics.search.bulk import BulkResult, BulkWriter
     from retail_analytics.search.dead_letters import DeadLetter, DeadLetterStore
 
-_BATCH_ROWS = 2_000
+# Some servers copy the index for every bulk, so fewer and larger ones it is.
+_BATCH_ROWS = 5_000
 _WRITERS = 2
 BATCH_SECONDS = 180.0
 """How long one batch of rows is tried before indexing gives up."""

@@ -85,7 +85,9 @@ def _column(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _check_catalog(asked: Mapping[str, Any]) -> None:
     name = str(asked.get("CatalogName") or "")
     if name.lower() != "awsdatacatalog":
-        raise JsonRESTError("InvalidRequestException", f"Catalog {name} is not found: there is AwsDataCatalog")
+        raise JsonRESTError(
+            "InvalidRequestException", f"Catalog {name} is not found: there is AwsDataCatalog"
+        )
 
 
 def _page(names: Sequence[str], asked: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:

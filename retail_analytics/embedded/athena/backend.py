@@ -121,9 +121,13 @@ class DuckAthenaBackend(AthenaBackend):
         query = asked.get("QueryString") or ""
         size = len(query.encode())
         if not query.strip():
-            raise invalid("1 validation error detected: queryString must have length greater than or equal to 1")
+            raise invalid(
+                "1 validation error detected: queryString must have length greater than or equal to 1"
+            )
         if size > _MAX_QUERY_BYTES:
-            raise invalid(f"Query string is {size} bytes long, over the limit of {_MAX_QUERY_BYTES} bytes (queryString)")
+            raise invalid(
+                f"Query string is {size} bytes long, over the limit of {_MAX_QUERY_BYTES} bytes (queryString)"
+            )
         name = asked.get("WorkGroup") or "primary"
         workgroup = self.work_groups.get(name)
         if workgroup is None:
@@ -145,7 +149,9 @@ class DuckAthenaBackend(AthenaBackend):
         )
         kind, detail, suffix = _kind(query)
         execution = Execution(query, request, name, kind, detail, None, asked)
-        execution.output_location = f"{folder}{execution.id}{suffix}" if suffix else f"{folder}tables/{execution.id}"
+        execution.output_location = (
+            f"{folder}{execution.id}{suffix}" if suffix else f"{folder}tables/{execution.id}"
+        )
         return execution
 
     def _output_folder(self, asked: dict[str, Any], configuration: dict[str, Any]) -> tuple[str, bool]:
@@ -242,7 +248,11 @@ class DuckAthenaResponse(AthenaResponse):
         ids = self.asked.get("QueryExecutionIds") or []
         known = self.duck.runs
         missing = [
-            {"QueryExecutionId": one, "ErrorCode": "INVALID_INPUT", "ErrorMessage": f"QueryExecution {one} was not found"}
+            {
+                "QueryExecutionId": one,
+                "ErrorCode": "INVALID_INPUT",
+                "ErrorMessage": f"QueryExecution {one} was not found",
+            }
             for one in ids
             if one not in known
         ]
@@ -274,7 +284,10 @@ class DuckAthenaResponse(AthenaResponse):
         """GetQueryRuntimeStatistics: the timeline and the rows; no stages, which DuckDB does not have."""
         run = self.duck.find(self.asked.get("QueryExecutionId"))
         timeline = {key: value for key, value in run.statistics().items() if key.endswith("Millis")}
-        rows = {"InputBytes": run.scanned_bytes, "OutputRows": run.result.row_count or run.result.update_count}
+        rows = {
+            "InputBytes": run.scanned_bytes,
+            "OutputRows": run.result.row_count or run.result.update_count,
+        }
         return json.dumps({"QueryRuntimeStatistics": {"Timeline": timeline, "Rows": rows}})
 
     def get_work_group(self) -> str:
@@ -311,7 +324,7 @@ class DuckAthenaResponse(AthenaResponse):
         return json.dumps(api_catalog.tables(self.duck.catalog, self.asked))
 
 
-def update_work_group(group: Any, asked: dict[str, Any]) -> None:  # noqa: ANN401 - moto's WorkGroup
+def update_work_group(group: Any, asked: dict[str, Any]) -> None:
     """Applies UpdateWorkGroup's changes, those that remove a setting included."""
     changes = dict(asked.get("ConfigurationUpdates") or {})
     results = dict(changes.pop("ResultConfigurationUpdates", None) or {})
@@ -342,7 +355,10 @@ def describe(run: Execution) -> dict[str, Any]:
         "Query": run.query,
         "StatementType": run.kind,
         "SubstatementType": run.detail,
-        "ResultConfiguration": {**(run.asked.get("ResultConfiguration") or {}), "OutputLocation": run.output_location},
+        "ResultConfiguration": {
+            **(run.asked.get("ResultConfiguration") or {}),
+            "OutputLocation": run.output_location,
+        },
         "ResultReuseConfiguration": {"ResultReuseByAgeConfiguration": {"Enabled": False}},
         "QueryExecutionContext": run.asked.get("QueryExecutionContext") or {},
         "Status": status,

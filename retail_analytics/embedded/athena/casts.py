@@ -1,6 +1,6 @@
 """CAST, TRY_CAST, typed literals and EXTRACT with Athena's meaning.
 
-Belongs here: conversions that a query asks for. Does not belong here: how results are printed (`types.py`).
+Belongs here: conversions that a query asks for. Does not belong here: how results are printed (`column_types.py`).
 """
 
 from __future__ import annotations
@@ -59,9 +59,13 @@ def _target(kind: exp.DataType, value: exp.Expr) -> exp.DataType:
     if kind.this == exp.DType.DECIMAL and not kind.expressions:
         if is_text:
             whole, _, fraction = value.name.strip().lstrip("+-").partition(".")
-            return exp.DataType.build(f"DECIMAL({max(1, len(whole) + len(fraction))}, {len(fraction)})", dialect="duckdb")
+            return exp.DataType.build(
+                f"DECIMAL({max(1, len(whole) + len(fraction))}, {len(fraction)})", dialect="duckdb"
+            )
         return exp.DataType.build("DECIMAL(38, 0)", dialect="duckdb")
-    if kind.this == exp.DType.STRUCT and any(not isinstance(item, exp.ColumnDef) for item in kind.expressions):
+    if kind.this == exp.DType.STRUCT and any(
+        not isinstance(item, exp.ColumnDef) for item in kind.expressions
+    ):
         raise not_supported("a ROW type without field names")
     return kind
 
@@ -73,3 +77,25 @@ def rewrite_extract(node: exp.Extract) -> exp.Expr:
         raise not_supported(f"EXTRACT({field})")
     part = call("date_part", _FIELDS[field], node.expression)
     return exp.Cast(this=call("floor", part), to=exp.DataType.build("BIGINT"))
+
+
+# They read a time off the wall, so that the zone may be forgotten after them.
+_WALL = {
+    "date", "year", "quarter", "month", "week", "week_of_year", "day", "day_of_month", "day_of_week", "dow", "day_of_year",
+    "doy", "hour", "minute", "second", "date_format", "format_datetime",
+}  # fmt: skip
+
+
+def rewrite_zone(node: exp.AtTimeZone) -> exp.Expr:
+    """`x AT TIME ZONE z`; DuckDB's timestamps have no zone, so it is refused where the result would need one."""
+    instant = exp.Cast(this=node.this, to=exp.DataType.build("TIMESTAMPTZ", dialect="duckdb"))
+    zone = node.args["zone"]
+    if isinstance(zone, exp.Literal) and zone.name.upper() in {"UTC", "Z", "+00:00", "ETC/UTC"}:
+        return instant
+    parent = node.parent
+    wall = isinstance(parent, exp.Anonymous) and str(parent.this).lower() in _WALL
+    if isinstance(parent, exp.Cast):
+        wall = parent.to.this in {exp.DType.DATE, exp.DType.TIMESTAMP}
+    if not wall and not isinstance(parent, exp.Extract):
+        raise not_supported("AT TIME ZONE with a zone other than UTC, outside a CAST to date or timestamp,")
+    return exp.AtTimeZone(this=instant, zone=zone)

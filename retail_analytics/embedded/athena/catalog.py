@@ -37,6 +37,7 @@ class Partition:
 
     values: tuple[str, ...]
     location: str
+    serde: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,9 @@ class Catalog:
         if found := self.find(database, name):
             return found
         if not self.has_database(database):
-            raise QueryFailedError("SCHEMA_NOT_FOUND", f"Schema '{database}' does not exist", position=position)
+            raise QueryFailedError(
+                "SCHEMA_NOT_FOUND", f"Schema '{database}' does not exist", position=position
+            )
         raise QueryFailedError(
             "TABLE_NOT_FOUND", f"Table '{CATALOG_NAME}.{database}.{name}' does not exist", position=position
         )
@@ -131,7 +134,7 @@ class Catalog:
     def update_table(self, table: Table, changes: Mapping[str, Any]) -> None:
         """Replaces parts of a table's TableInput."""
         known = self.glue.get_table(table.database, table.name)
-        current = dict(known.versions[str(known._current_version)])  # noqa: SLF001 - moto has no accessor for it
+        current = dict(known.versions[str(known._current_version)])
         self._call("update_table", table.database, table.name, {**current, **changes})
 
     def drop_table(self, table: Table) -> None:
@@ -164,18 +167,20 @@ class Catalog:
         entry["StorageDescriptor"] = {**entry.get("StorageDescriptor", {}), "Location": location}
         self._call("update_partition", table.database, table.name, entry, list(values))
 
-    def _call(self, operation: str, *arguments: Any) -> None:  # noqa: ANN401 - passed through to moto
+    def _call(self, operation: str, *arguments: Any) -> None:
         try:
             getattr(self.glue, operation)(*arguments)
         except JsonRESTError as error:
             raise QueryFailedError(
-                None, f"FAILED: Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask. {error.message}"
+                None,
+                f"FAILED: Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask. {error.message}",
             ) from error
 
 
 def _columns(entries: Iterable[Mapping[str, Any]] | None) -> tuple[Column, ...]:
     return tuple(
-        Column(entry["Name"].lower(), entry.get("Type") or "string", entry.get("Comment")) for entry in entries or ()
+        Column(entry["Name"].lower(), entry.get("Type") or "string", entry.get("Comment"))
+        for entry in entries or ()
     )
 
 
@@ -200,8 +205,9 @@ def _table(database: str, name: str, definition: Mapping[str, Any]) -> Table:
 
 def _partition(table: Table, entry: Mapping[str, Any]) -> Partition:
     values = tuple(str(value) for value in entry.get("Values", ()))
-    location = (entry.get("StorageDescriptor") or {}).get("Location") or ""
+    storage = entry.get("StorageDescriptor") or {}
+    location = storage.get("Location") or ""
     if not location:
         path = "/".join(f"{key.name}={value}" for key, value in zip(table.keys, values, strict=False))
         location = f"{table.location.rstrip('/')}/{path}/"
-    return Partition(values, location)
+    return Partition(values, location, (storage.get("SerdeInfo") or {}).get("SerializationLibrary") or "")

@@ -18,7 +18,7 @@ from retail_analytics.embedded.athena.readers import format_of, quoted
 from retail_analytics.embedded.athena.results import Result
 from retail_analytics.embedded.athena.storage import STORAGE, table_input
 from retail_analytics.embedded.athena.translate import Plan, plan_query
-from retail_analytics.embedded.athena.types import athena_type, duckdb_type, hive_type
+from retail_analytics.embedded.athena.column_types import athena_type, duckdb_type, hive_type
 from retail_analytics.embedded.athena.writers import Output, partition_folder, put_files, write_rows
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ def create_table_as(session: Session, sql: str) -> Answer:
         location,
         STORAGE[output.format],
         serde_properties=_serde_properties(output),
-        parameters={"presto_query_id": session.query_id, "has_encrypted_data": "false", **_compression(output)},
+        parameters={
+            "presto_query_id": session.query_id,
+            "has_encrypted_data": "false",
+            **_compression(output),
+        },
         buckets=(output.buckets[0], output.buckets[1] if output.buckets[0] else -1),
     )
     try:
@@ -98,14 +102,18 @@ def insert_into(session: Session, sql: str) -> Answer:
     _check_insertable(table)
     query = _as_query(grammar.bind(tree.expression, session.request.parameters))
     plan = plan_query(session, query)
-    listed = [item.name.lower() for item in tree.this.expressions] if isinstance(tree.this, exp.Schema) else None
+    listed = (
+        [item.name.lower() for item in tree.this.expressions] if isinstance(tree.this, exp.Schema) else None
+    )
     rows = _matched(table, plan, listed)
     names = [column.name for column in (*table.columns, *table.keys)]
     output = _table_output(table)
     written, count = write_rows(session, rows, names, output, plan.locate)
     known = {partition.values: partition.location for partition in session.catalog.partitions(table)}
     base = table.location.rstrip("/") + "/"
-    folders = {w.values: known.get(w.values) or base + partition_folder(output.keys, w.values) for w in written}
+    folders = {
+        w.values: known.get(w.values) or base + partition_folder(output.keys, w.values) for w in written
+    }
     urls = put_files(session, written, output, folders)
     new = [Partition(values, at) for values, at in folders.items() if table.keys and values not in known]
     session.catalog.add_partitions(table, new)
@@ -117,7 +125,9 @@ def unload(session: Session, sql: str) -> Answer:
     found = grammar.tokens(sql)
     to = next((i for i, t in enumerate(found) if t.text.upper() == "TO" and found[i - 1].text == ")"), None)
     if to is None or found[1].text != "(" or len(found) < to + 3:
-        raise QueryFailedError(None, "line 1:8: UNLOAD is written UNLOAD (query) TO 's3://…' WITH (format = '…')")
+        raise QueryFailedError(
+            None, "line 1:8: UNLOAD is written UNLOAD (query) TO 's3://…' WITH (format = '…')"
+        )
     query = sql[found[1].start + 1 : found[to - 1].start]
     rest = sql[found[to + 1].end + 1 : found[-1].end + 1]
     shell = grammar.parse(f"CREATE TABLE unloaded {rest} AS SELECT 1")
@@ -154,7 +164,9 @@ def _properties(tree: exp.Create, extra: set[str] | None = None) -> dict[str, ex
             raise not_supported(f"{item.sql(dialect='trino')} in CREATE TABLE AS")
     for name in found:
         if name not in _KNOWN | (extra or set()):
-            raise QueryFailedError("INVALID_TABLE_PROPERTY", f"Catalog 'awsdatacatalog' table property '{name}' does not exist")
+            raise QueryFailedError(
+                "INVALID_TABLE_PROPERTY", f"Catalog 'awsdatacatalog' table property '{name}' does not exist"
+            )
     if "table_type" in found and found["table_type"].name.upper() != "HIVE":
         raise not_supported(f"the table type {found['table_type'].name.upper()}")
     return found
@@ -171,7 +183,9 @@ def _output(properties: Mapping[str, exp.Expr]) -> Output:
     bucketed = _names(properties.get("bucketed_by"))
     count = properties.get("bucket_count")
     if bool(bucketed) is not (count is not None):
-        raise QueryFailedError("INVALID_TABLE_PROPERTY", "bucketed_by and bucket_count must be given together")
+        raise QueryFailedError(
+            "INVALID_TABLE_PROPERTY", "bucketed_by and bucket_count must be given together"
+        )
     buckets = (bucketed, int(count.name)) if count is not None else ((), 1)
     return Output(
         format=kind,
@@ -195,17 +209,23 @@ def _compression(output: Output) -> dict[str, str]:
 def _check_columns(plan: Plan, output: Output) -> None:
     for index, name in enumerate(plan.names, start=1):
         if not name:
-            raise QueryFailedError("COLUMN_NAME_NOT_SPECIFIED", f"Column name not specified at position {index}")
+            raise QueryFailedError(
+                "COLUMN_NAME_NOT_SPECIFIED", f"Column name not specified at position {index}"
+            )
     seen: set[str] = set()
     for label, kind in zip(plan.labels, plan.types, strict=True):
         if label in seen:
             raise QueryFailedError("DUPLICATE_COLUMN_NAME", f"Column name '{label}' specified more than once")
         seen.add(label)
         if athena_type(kind) in _UNSTORABLE:
-            raise QueryFailedError("NOT_SUPPORTED", f"Unsupported Hive type: {athena_type(kind)} of column '{label}'")
+            raise QueryFailedError(
+                "NOT_SUPPORTED", f"Unsupported Hive type: {athena_type(kind)} of column '{label}'"
+            )
     for key in (*output.keys, *output.buckets[0]):
         if key not in seen:
-            raise QueryFailedError("INVALID_TABLE_PROPERTY", f"Partition or bucket columns not present in schema: [{key}]")
+            raise QueryFailedError(
+                "INVALID_TABLE_PROPERTY", f"Partition or bucket columns not present in schema: [{key}]"
+            )
     if output.keys and plan.labels[-len(output.keys) :] != output.keys:
         raise QueryFailedError(
             "HIVE_COLUMN_ORDER_MISMATCH",
@@ -264,7 +284,9 @@ def _check_insertable(table: Table) -> None:
     if table.is_view:
         raise QueryFailedError("NOT_SUPPORTED", f"Inserting into views is not supported: {table.full_name}")
     if table.buckets:
-        raise QueryFailedError("NOT_SUPPORTED", f"Inserting into bucketed tables is not supported: {table.full_name}")
+        raise QueryFailedError(
+            "NOT_SUPPORTED", f"Inserting into bucketed tables is not supported: {table.full_name}"
+        )
     if format_of(table).name not in {"PARQUET", "JSON", "TEXTFILE"}:
         raise not_supported(f"INSERT INTO a table of format {format_of(table).name}")
 
@@ -283,7 +305,9 @@ def _matched(table: Table, plan: Plan, listed: Sequence[str] | None) -> str:
     targets = list(listed if listed is not None else columns)
     unknown = [name for name in targets if name not in columns]
     if unknown:
-        raise QueryFailedError("COLUMN_NOT_FOUND", f"Insert column name does not exist in target table: {unknown[0]}")
+        raise QueryFailedError(
+            "COLUMN_NOT_FOUND", f"Insert column name does not exist in target table: {unknown[0]}"
+        )
     if len(targets) != len(plan.types):
         raise QueryFailedError(
             "TYPE_MISMATCH",
@@ -294,6 +318,7 @@ def _matched(table: Table, plan: Plan, listed: Sequence[str] | None) -> str:
     names = ", ".join(f"c{index}" for index in range(len(plan.types)))
     at = {name: f"c{index}" for index, name in enumerate(targets)}
     values = ", ".join(
-        f"CAST({at.get(name, 'NULL')} AS {duckdb_type(column.kind)}) AS {quoted(name)}" for name, column in columns.items()
+        f"CAST({at.get(name, 'NULL')} AS {duckdb_type(column.kind)}) AS {quoted(name)}"
+        for name, column in columns.items()
     )
     return f"SELECT {values} FROM ({plan.sql}) AS r({names})"

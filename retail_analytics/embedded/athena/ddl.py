@@ -21,7 +21,7 @@ from retail_analytics.embedded.athena.results import Result, text_result
 from retail_analytics.embedded.athena.scan import NULL_PARTITION
 from retail_analytics.embedded.athena.storage import STORAGE, Storage, column_entries, table_input
 from retail_analytics.embedded.athena.translate import plan_query
-from retail_analytics.embedded.athena.types import duckdb_type, hive_type
+from retail_analytics.embedded.athena.column_types import duckdb_type, hive_type
 
 if TYPE_CHECKING:
     from retail_analytics.embedded.athena.session import Session
@@ -61,9 +61,13 @@ def drop_database(session: Session, sql: str) -> Answer:
     if name not in session.catalog.glue.databases:
         if tree.args.get("exists"):
             return DONE
-        raise QueryFailedError(None, f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}")
+        raise QueryFailedError(
+            None, f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}"
+        )
     if session.catalog.tables(name) and not tree.args.get("cascade"):
-        raise _failed(f"InvalidOperationException(message:Database {name} is not empty. One or more tables exist.)")
+        raise _failed(
+            f"InvalidOperationException(message:Database {name} is not empty. One or more tables exist.)"
+        )
     session.catalog.glue.delete_database(name)
     return DONE
 
@@ -79,10 +83,14 @@ def create_external_table(session: Session, sql: str) -> Answer:
             return DONE
         raise _failed(f"AlreadyExistsException: Table {name} already exists")
     if not session.catalog.has_database(database):
-        raise QueryFailedError(None, f"FAILED: SemanticException [Error 10072]: Database does not exist: {database}")
+        raise QueryFailedError(
+            None, f"FAILED: SemanticException [Error 10072]: Database does not exist: {database}"
+        )
     properties = _Properties(tree)
     if properties.location is None:
-        raise QueryFailedError(None, "FAILED: SemanticException No table location provided: add LOCATION 's3://…'")
+        raise QueryFailedError(
+            None, "FAILED: SemanticException No table location provided: add LOCATION 's3://…'"
+        )
     folder_of(properties.location)
     definition = table_input(
         name,
@@ -116,10 +124,14 @@ def _drop(session: Session, sql: str, *, views: bool) -> Answer:
     if table is None:
         if tree.args.get("exists"):
             return DONE
-        raise QueryFailedError(None, f"FAILED: SemanticException [Error 10001]: Table not found {database}.{name}")
+        raise QueryFailedError(
+            None, f"FAILED: SemanticException [Error 10001]: Table not found {database}.{name}"
+        )
     if table.is_view is not views:
         wanted, use = ("a view", "DROP TABLE") if views else ("a table", "DROP VIEW")
-        raise QueryFailedError(None, f"FAILED: SemanticException {table.full_name} is not {wanted}: use {use}")
+        raise QueryFailedError(
+            None, f"FAILED: SemanticException {table.full_name} is not {wanted}: use {use}"
+        )
     session.catalog.drop_table(table)
     return DONE
 
@@ -138,7 +150,9 @@ def create_view(session: Session, sql: str) -> Answer:
     plan = plan_query(session, grammar.parse(text))
     missing = [index for index, label in enumerate(plan.names, start=1) if label is None]
     if missing:
-        raise QueryFailedError("COLUMN_NAME_NOT_SPECIFIED", f"Column name not specified at position {missing[0]}")
+        raise QueryFailedError(
+            "COLUMN_NAME_NOT_SPECIFIED", f"Column name not specified at position {missing[0]}"
+        )
     columns = [Column(label, hive_type(kind)) for label, kind in zip(plan.labels, plan.types, strict=True)]
     decoded = {
         "originalSql": text,
@@ -172,7 +186,7 @@ def _text_after_as(sql: str) -> str:
 def alter_table(session: Session, sql: str) -> Answer:
     """ALTER TABLE … ADD/DROP PARTITION, SET LOCATION, SET TBLPROPERTIES, ADD COLUMNS, REPLACE COLUMNS."""
     found = grammar.tokens(sql)
-    at = next((i for i, t in enumerate(found) if i > 2 and t.text.upper() in _ACTIONS), len(found))  # noqa: PLR2004
+    at = next((i for i, t in enumerate(found) if i > 2 and t.text.upper() in _ACTIONS), len(found))
     name = "".join(token.text for token in found[2:at] if token.text.upper() != "PARTITION")
     partition_at = next((i for i, t in enumerate(found) if t.text.upper() == "PARTITION"), len(found))
     name = "".join(token.text for token in found[2 : min(at, partition_at)])
@@ -218,7 +232,9 @@ def _drop_partitions(session: Session, table: Table, rest: list[grammar.Token]) 
         if found is None:
             if [token.text.upper() for token in rest[1:3]] == ["IF", "EXISTS"]:
                 continue
-            raise QueryFailedError(None, f"FAILED: SemanticException [Error 10006]: Partition not found {list(values)}")
+            raise QueryFailedError(
+                None, f"FAILED: SemanticException [Error 10006]: Partition not found {list(values)}"
+            )
         session.catalog.drop_partition(table, found)
     return DONE
 
@@ -233,7 +249,9 @@ def _typed(session: Session, table: Table, values: tuple[str, ...]) -> tuple[obj
 def _set_location(session: Session, table: Table, found: list[grammar.Token], at: int) -> Answer:
     location = found[at + 2].text
     folder_of(location)
-    specs = partition_specs(table, found[:at]) if any(t.text.upper() == "PARTITION" for t in found[:at]) else []
+    specs = (
+        partition_specs(table, found[:at]) if any(t.text.upper() == "PARTITION" for t in found[:at]) else []
+    )
     if not specs:
         definition = session.catalog.definition(table.database, table.name) or {}
         storage = {**definition["StorageDescriptor"], "Location": location}
@@ -243,13 +261,17 @@ def _set_location(session: Session, table: Table, found: list[grammar.Token], at
     for values, _ in specs:
         kept = known.get(_typed(session, table, values))
         if kept is None:
-            raise QueryFailedError(None, f"FAILED: SemanticException [Error 10006]: Partition not found {list(values)}")
+            raise QueryFailedError(
+                None, f"FAILED: SemanticException [Error 10006]: Partition not found {list(values)}"
+            )
         session.catalog.set_partition_location(table, kept, location)
     return DONE
 
 
 def _change_columns(session: Session, table: Table, sql: str, *, keep: bool) -> Answer:
-    tree = grammar.parse(sql if keep else sql.replace("REPLACE", "ADD", 1).replace("replace", "ADD", 1), "athena")
+    tree = grammar.parse(
+        sql if keep else sql.replace("REPLACE", "ADD", 1).replace("replace", "ADD", 1), "athena"
+    )
     added = _columns(list(tree.find_all(exp.ColumnDef)))
     if not added:
         raise not_supported("this form of ALTER TABLE … COLUMNS")
@@ -258,7 +280,9 @@ def _change_columns(session: Session, table: Table, sql: str, *, keep: bool) -> 
         raise _failed(f"Duplicate column name: {clash}")
     definition = session.catalog.definition(table.database, table.name) or {}
     columns = column_entries([*(table.columns if keep else ()), *added])
-    session.catalog.update_table(table, {"StorageDescriptor": {**definition["StorageDescriptor"], "Columns": columns}})
+    session.catalog.update_table(
+        table, {"StorageDescriptor": {**definition["StorageDescriptor"], "Columns": columns}}
+    )
     return DONE
 
 
@@ -312,7 +336,9 @@ def _columns(definitions: list[exp.Expr]) -> list[Column]:
         if not isinstance(item, exp.ColumnDef) or item.kind is None:
             raise not_supported(f"the column definition {item.sql(dialect='hive')}")
         comment = item.find(exp.CommentColumnConstraint)
-        found.append(Column(item.name.lower(), hive_spelling(item.kind), comment.this.name if comment else None))
+        found.append(
+            Column(item.name.lower(), hive_spelling(item.kind), comment.this.name if comment else None)
+        )
     return found
 
 
@@ -371,14 +397,22 @@ class _Properties:
         elif isinstance(item, exp.FileFormatProperty):
             self._format(item.this)
         elif isinstance(item, exp.ClusteredByProperty):
-            self.buckets = ([column.name.lower() for column in item.expressions], int(item.args["buckets"].name))
+            self.buckets = (
+                [column.name.lower() for column in item.expressions],
+                int(item.args["buckets"].name),
+            )
         elif type(item) is exp.Property:
             self.parameters[item.name] = item.args["value"].name
         else:
             raise not_supported(f"{item.sql(dialect='hive')} in CREATE EXTERNAL TABLE")
 
     def _delimited(self, item: exp.RowFormatDelimitedProperty) -> None:
-        names = {"fields": "field.delim", "escaped": "escape.delim", "lines": "line.delim", "null": "serialization.null.format"}
+        names = {
+            "fields": "field.delim",
+            "escaped": "escape.delim",
+            "lines": "line.delim",
+            "null": "serialization.null.format",
+        }
         for part, name in names.items():
             if item.args.get(part):
                 self.serde_properties[name] = item.args[part].name

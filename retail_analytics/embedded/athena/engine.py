@@ -43,6 +43,10 @@ class Engine:
         cursor.execute("SET TimeZone = 'UTC'")
         return cursor
 
+    def close(self) -> None:
+        """Lets go of DuckDB; queries that still run fail."""
+        self._connection.close()
+
     def _lock_down(self) -> None:
         for macro in MACROS:
             self._connection.execute(macro)

@@ -55,7 +55,9 @@ class QueryCancelledError(Exception):
 
 def not_supported(construct: str, position: Position | None = None) -> QueryFailedError:
     """The refusal of what this Athena does not do; `construct` names it."""
-    return QueryFailedError("NOT_SUPPORTED", f"{construct} is not supported by the embedded Athena", position=position)
+    return QueryFailedError(
+        "NOT_SUPPORTED", f"{construct} is not supported by the embedded Athena", position=position
+    )
 
 
 def mismatched_input(text: str, position: Position, expecting: str | None = None) -> QueryFailedError:
@@ -80,7 +82,7 @@ _RULES = (
     _rule(duckdb.Error, DIVISION_MARK, "DIVISION_BY_ZERO", "Division by zero"),
     _rule(
         duckdb.BinderException,
-        r'(?:Referenced (?:column|table) "([^"]+)" not found'
+        r'(?:Referenced (?:column|table) "([^"]+)" (?:was )?not found'
         r'|does not have a column named "([^"]+)"|column named "([^"]+)" (?:cannot|does not))',
         "COLUMN_NOT_FOUND",
         "Column '{0}' cannot be resolved",
@@ -97,7 +99,9 @@ _RULES = (
         "AMBIGUOUS_NAME",
         "Column '{0}' is ambiguous",
     ),
-    _rule(duckdb.OutOfMemoryException, r"(.*)", "EXCEEDED_MEMORY_LIMIT", "Query exceeded the memory limit: {0}"),
+    _rule(
+        duckdb.OutOfMemoryException, r"(.*)", "EXCEEDED_MEMORY_LIMIT", "Query exceeded the memory limit: {0}"
+    ),
     _rule(
         duckdb.InvalidInputException,
         r"Malformed JSON at byte \d+ of input: (.*?)\.?\s+Input: (.*)",
@@ -106,7 +110,13 @@ _RULES = (
     ),
     _rule(
         duckdb.InvalidInputException,
-        r'(?:Malformed JSON|Invalid JSON|JSON transform error) in file "([^"]+)",? ?(.*)',
+        r'JSON transform error in file "([^"]+)",? ?(.*)',
+        "HIVE_BAD_DATA",
+        "Error parsing a field's value: {1} (object: {0})",
+    ),
+    _rule(
+        duckdb.InvalidInputException,
+        r'(?:Malformed JSON|Invalid JSON) in file "([^"]+)",? ?(.*)',
         "HIVE_CURSOR_ERROR",
         "Row is not a valid JSON Object - {1} (object: {0})",
     ),
@@ -147,7 +157,11 @@ def from_duckdb(
         found = rule.pattern.search(text)
         if found is None:
             continue
-        groups = [_TYPES.get(g, g.removeprefix("<").removesuffix(">")) for g in found.groups() if g is not None]
-        position = locate(groups[0]) if rule.name in {"COLUMN_NOT_FOUND", "EXPRESSION_NOT_AGGREGATE"} else None
+        groups = [
+            _TYPES.get(g, g.removeprefix("<").removesuffix(">")) for g in found.groups() if g is not None
+        ]
+        position = (
+            locate(groups[0]) if rule.name in {"COLUMN_NOT_FOUND", "EXPRESSION_NOT_AGGREGATE"} else None
+        )
         return QueryFailedError(rule.name, name_object(rule.message.format(*groups)), position=position)
     return QueryFailedError("GENERIC_INTERNAL_ERROR", name_object(text), category=SYSTEM_ERROR)

@@ -57,7 +57,9 @@ def json_path(path: str) -> str:
     """A JSON path of json_extract as DuckDB takes it: `$["a b"]` becomes `$."a b"`."""
     if not path.startswith("$"):
         path = f"$.{path}"
-    return re.sub(r"""\[\s*(?:"([^"]*)"|'([^']*)')\s*\]""", lambda m: f'."{m.group(1) or m.group(2) or ""}"', path)
+    return re.sub(
+        r"""\[\s*(?:"([^"]*)"|'([^']*)')\s*\]""", lambda m: f'."{m.group(1) or m.group(2) or ""}"', path
+    )
 
 
 def format_parts(text: str) -> tuple[str, list[str]]:

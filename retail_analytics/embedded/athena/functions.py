@@ -70,7 +70,11 @@ def _null_if_any_null(name: str, arguments: Arguments) -> exp.Expr:
 
 
 def _date_format(name: str, arguments: Arguments) -> exp.Expr:
-    return call("strftime", _cast(arguments[0], "TIMESTAMP"), mysql_pattern(_text(name, "pattern", arguments[1]), name))
+    return call(
+        "strftime",
+        _cast(arguments[0], "TIMESTAMP"),
+        mysql_pattern(_text(name, "pattern", arguments[1]), name),
+    )
 
 
 def _date_parse(name: str, arguments: Arguments) -> exp.Expr:
@@ -78,7 +82,9 @@ def _date_parse(name: str, arguments: Arguments) -> exp.Expr:
 
 
 def _format_datetime(name: str, arguments: Arguments) -> exp.Expr:
-    return call("strftime", _cast(arguments[0], "TIMESTAMP"), joda_pattern(_text(name, "pattern", arguments[1]), name))
+    return call(
+        "strftime", _cast(arguments[0], "TIMESTAMP"), joda_pattern(_text(name, "pattern", arguments[1]), name)
+    )
 
 
 def _parse_datetime(name: str, arguments: Arguments) -> exp.Expr:
@@ -90,7 +96,9 @@ def _format(name: str, arguments: Arguments) -> exp.Expr:
     text, kinds = format_parts(_text(name, "format string", arguments[0]))
     values = arguments[1:]
     if len(kinds) > len(values):
-        raise QueryFailedError("INVALID_FUNCTION_ARGUMENT", f"Format specifier without an argument in '{text}'")
+        raise QueryFailedError(
+            "INVALID_FUNCTION_ARGUMENT", f"Format specifier without an argument in '{text}'"
+        )
     cast = {"d": "BIGINT", "x": "BIGINT", "X": "BIGINT", "o": "BIGINT", "s": "VARCHAR", "b": "VARCHAR"}
     typed = [_cast(value, cast.get(kind, "DOUBLE")) for kind, value in zip(kinds, values, strict=False)]
     return call("printf", text, *typed)
@@ -102,7 +110,7 @@ def _json_path_call(name: str, arguments: Arguments) -> exp.Expr:
 
 
 def _regexp_replace(name: str, arguments: Arguments) -> exp.Expr:
-    replacement = _text(name, "replacement", arguments[2]) if len(arguments) == 3 else ""  # noqa: PLR2004
+    replacement = _text(name, "replacement", arguments[2]) if len(arguments) == 3 else ""
     escaped = "".join(
         f"\\{part[0]}{part[1:]}" if index and part[:1].isdigit() else ("$" if index else "") + part
         for index, part in enumerate(replacement.replace("\\", "\\\\").split("$"))
@@ -111,7 +119,7 @@ def _regexp_replace(name: str, arguments: Arguments) -> exp.Expr:
 
 
 def _replace(_: str, arguments: Arguments) -> exp.Expr:
-    return call("replace", *arguments, *([""] if len(arguments) == 2 else []))  # noqa: PLR2004
+    return call("replace", *arguments, *([""] if len(arguments) == 2 else []))
 
 
 def _lambda(argument: exp.Expr, name: str, count: int) -> exp.Lambda:
@@ -144,7 +152,9 @@ def substitute(tree: exp.Expr, values: dict[str, exp.Expr]) -> exp.Expr:
         if isinstance(value, exp.Expr):
             result.set(key, substitute(value, values))
         elif isinstance(value, list):
-            result.set(key, [substitute(item, values) if isinstance(item, exp.Expr) else item for item in value])
+            result.set(
+                key, [substitute(item, values) if isinstance(item, exp.Expr) else item for item in value]
+            )
     return result
 
 
@@ -166,7 +176,12 @@ def _transform_map(name: str, arguments: Arguments) -> exp.Expr:
     made = _over_entries(_lambda(arguments[1], name, 2), _entry("key"), _entry("value"), "athena_e")
     parts = {"key": _entry("key"), "value": _entry("value")}
     parts["key" if name == "transform_keys" else "value"] = made.this
-    made.set("this", exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(k), expression=v) for k, v in parts.items()]))
+    made.set(
+        "this",
+        exp.Struct(
+            expressions=[exp.PropertyEQ(this=exp.to_identifier(k), expression=v) for k, v in parts.items()]
+        ),
+    )
     return call("map_from_entries", call("list_transform", call("map_entries", arguments[0]), made))
 
 
@@ -175,7 +190,9 @@ def _reduce(name: str, arguments: Arguments) -> exp.Expr:
     folded = call("list_reduce", arguments[0], step, arguments[1])
     if isinstance(last.this, exp.Identifier) and last.this.name == last.expressions[0].name:
         return folded
-    return call("list_extract", call("list_transform", call("list_value", folded), last), exp.Literal.number(1))
+    return call(
+        "list_extract", call("list_transform", call("list_value", folded), last), exp.Literal.number(1)
+    )
 
 
 def _match(name: str, arguments: Arguments) -> exp.Expr:
@@ -184,13 +201,21 @@ def _match(name: str, arguments: Arguments) -> exp.Expr:
         body.set("this", exp.Not(this=exp.Paren(this=body.this)))
     size = call("len", call("list_filter", arguments[0], body))
     zero = exp.Literal.number(0)
-    return exp.Paren(this=exp.GT(this=size, expression=zero) if name == "any_match" else exp.EQ(this=size, expression=zero))
+    return exp.Paren(
+        this=exp.GT(this=size, expression=zero) if name == "any_match" else exp.EQ(this=size, expression=zero)
+    )
 
 
 def _zip_with(name: str, arguments: Arguments) -> exp.Expr:
     sides = [call("struct_extract", _item("athena_e"), exp.Literal.number(n)) for n in (1, 2)]  # type: ignore[arg-type]
     made = _over_entries(_lambda(arguments[2], name, 2), sides[0], sides[1], "athena_e")
     return call("list_transform", call("list_zip", arguments[0], arguments[1]), made)
+
+
+def _extreme_by(name: str, arguments: list[exp.Expression]) -> exp.Expression:
+    """min_by(x, y): the x of the least y, NULL or not; min_by(x, y, n): the x of the n least, an array."""
+    side = "arg_min" if name.lower() == "min_by" else "arg_max"
+    return exp.Anonymous(this=f"{side}_null" if len(arguments) == len("xy") else side, expressions=arguments)
 
 
 def _count_if(_: str, arguments: Arguments) -> exp.Expr:
@@ -229,7 +254,9 @@ def _table(
     return found
 
 
-def _renamed(pairs: str, low: int, high: int | None = None, *, aggregate: bool = False) -> dict[str, Function]:
+def _renamed(
+    pairs: str, low: int, high: int | None = None, *, aggregate: bool = False
+) -> dict[str, Function]:
     found: dict[str, Function] = {}
     for pair in pairs.split():
         name, _, target = pair.partition("=")
@@ -243,14 +270,19 @@ FUNCTIONS: dict[str, Function] = {
     **_renamed("from_hex=unhex to_hex=hex to_utf8=encode chr=chr", 1),
     **_table(None, "strpos starts_with", 2),
     **_table(None, "translate lpad rpad", 3),
-    **_renamed("levenshtein_distance=levenshtein hamming_distance=hamming split=string_split regexp_like=regexp_matches", 2),
+    **_renamed(
+        "levenshtein_distance=levenshtein hamming_distance=hamming split=string_split regexp_like=regexp_matches",
+        2,
+    ),
     **_renamed("regexp_split=regexp_split_to_array", 2),
     **_renamed("substr=substr substring=substr regexp_extract_all=regexp_extract_all", 2, 3),
     **_table(_macro, "codepoint", 1),
     **_table(_macro, "regexp_count", 2),
     **_table(_macro, "split_part split_to_map", 3),
     **_table(_macro, "regexp_extract", 2, 3),
-    **_table(_macro, "url_extract_protocol url_extract_host url_extract_port url_extract_path url_extract_query", 1),
+    **_table(
+        _macro, "url_extract_protocol url_extract_host url_extract_port url_extract_path url_extract_query", 1
+    ),
     **_table(_macro, "url_extract_fragment", 1),
     **_table(_macro, "url_extract_parameter", 2),
     **_table(None, "url_encode url_decode", 1),
@@ -260,12 +292,20 @@ FUNCTIONS: dict[str, Function] = {
     **_table(_format, "format", 2, _MANY),
     **_renamed("concat_ws=concat_ws", 2, _MANY),
     # numbers
-    **_table(None, "abs sqrt cbrt exp ln log2 log10 sign sin cos tan asin acos atan sinh cosh tanh degrees radians", 1),
+    **_table(
+        None,
+        "abs sqrt cbrt exp ln log2 log10 sign sin cos tan asin acos atan sinh cosh tanh degrees radians",
+        1,
+    ),
     **_renamed("is_nan=isnan is_finite=isfinite is_infinite=isinf ceiling=ceil ceil=ceil floor=floor", 1),
     **_renamed("power=pow pow=pow atan2=atan2", 2),
-    **_table(_macro, "mod log from_base bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift", 2),
+    **_table(
+        _macro,
+        "mod log from_base bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift",
+        2,
+    ),
     **_table(_macro, "truncate bitwise_not", 1),
-    **_table(None, "round", 1, 2),
+    **_table(_macro, "round", 1, 2),
     **_table(_null_if_any_null, "greatest least", 1, _MANY),
     **_table(None, "pi", 0),
     **_table(_constant("exp(1e0)"), "e", 0),
@@ -287,20 +327,27 @@ FUNCTIONS: dict[str, Function] = {
     **_table(_parse_datetime, "parse_datetime", 2),
     **_table(_macro, "date_add date_diff", 3),
     **_table(_macro, "date_trunc with_timezone", 2),
-    **_table(_macro, "year quarter month week week_of_year day day_of_month day_of_week dow day_of_year doy", 1),
+    **_table(
+        _macro, "year quarter month week week_of_year day day_of_month day_of_week dow day_of_year doy", 1
+    ),
     **_table(_macro, "year_of_week yow hour minute second millisecond last_day_of_month", 1),
     **_table(_macro, "from_unixtime to_unixtime from_iso8601_timestamp from_iso8601_date to_iso8601", 1),
     **_table(lambda _, arguments: _cast(arguments[0], "DATE"), "date", 1),
     **_renamed("now=now", 0),
-    **_table(lambda _, arguments: exp.AtTimeZone(this=arguments[0], zone=arguments[1]), "at_timezone", 2),
     # arrays and maps
     **_table(_macro, "cardinality array_distinct array_sort", 1),
-    **_table(_macro, "element_at array_position array_remove array_union array_intersect array_except repeat", 2),
+    **_table(
+        _macro, "element_at array_position array_remove array_union array_intersect array_except repeat", 2
+    ),
     **_table(_macro, "array_join sequence", 2, 3),
     **_table(_macro, "slice", 3),
-    **_renamed("array_max=list_max array_min=list_min flatten=flatten map_keys=map_keys map_values=map_values", 1),
+    **_renamed(
+        "array_max=list_max array_min=list_min flatten=flatten map_keys=map_keys map_values=map_values", 1
+    ),
     **_renamed("map_entries=map_entries map_from_entries=map_from_entries array_reverse=list_reverse", 1),
-    **_renamed("contains=list_contains arrays_overlap=list_has_any transform=list_transform filter=list_filter", 2),
+    **_renamed(
+        "contains=list_contains arrays_overlap=list_has_any transform=list_transform filter=list_filter", 2
+    ),
     **_renamed("map=map", 0, 2),
     **_renamed("map_concat=map_concat zip=list_zip", 2, _MANY),
     **_renamed("row=row", 1, _MANY),
@@ -314,13 +361,22 @@ FUNCTIONS: dict[str, Function] = {
     **_renamed("to_base64=to_base64 from_base64=from_base64", 1),
     # aggregates
     **_table(None, "count", 0, 1, aggregate=True),
-    **_table(None, "sum avg stddev stddev_samp stddev_pop variance var_samp var_pop skewness kurtosis", 1, aggregate=True),
+    **_table(
+        None,
+        "sum avg stddev stddev_samp stddev_pop variance var_samp var_pop skewness kurtosis",
+        1,
+        aggregate=True,
+    ),
     **_table(None, "bool_and bool_or histogram", 1, aggregate=True),
     **_table(None, "min max", 1, 2, aggregate=True),
     **_table(None, "corr covar_samp covar_pop regr_slope regr_intercept", 2, aggregate=True),
-    **_renamed("every=bool_and arbitrary=any_value any_value=any_value array_agg=list geometric_mean=geomean", 1, aggregate=True),
+    **_renamed(
+        "every=bool_and arbitrary=any_value any_value=any_value array_agg=list geometric_mean=geomean",
+        1,
+        aggregate=True,
+    ),
     **_renamed("bitwise_and_agg=bit_and bitwise_or_agg=bit_or", 1, aggregate=True),
-    **_renamed("max_by=arg_max_null min_by=arg_min_null", 2, aggregate=True),
+    **_table(_extreme_by, "max_by min_by", 2, 3, aggregate=True),
     **_renamed("approx_percentile=approx_quantile", 2, aggregate=True),
     **_table(_first("approx_count_distinct"), "approx_distinct", 1, 2, aggregate=True),
     **_table(_count_if, "count_if", 1, aggregate=True),

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.dialects import Trino
+from sqlglot.dialects import DuckDB, Trino
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token
 
-from retail_analytics.embedded.athena.errors import Position, QueryFailedError, mismatched_input, not_supported
+from retail_analytics.embedded.athena.errors import (
+    Position,
+    QueryFailedError,
+    mismatched_input,
+    not_supported,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +47,22 @@ class _Words(AthenaDialect):
         COMMANDS: set[object] = set()  # noqa: RUF012
 
 
+class _Target(DuckDB):
+    """DuckDB's SQL as we write it."""
+
+    class Generator(DuckDB.Generator):
+        """See `_Target`."""
+
+        def ignorenulls_sql(self, expression: exp.IgnoreNulls) -> str:
+            """IGNORE NULLS stands after the last argument."""
+            return f"{self.sql(expression, 'this')} IGNORE NULLS"
+
+
+def to_duckdb(tree: exp.Expr) -> str:
+    """The text that DuckDB gets: every identifier quoted, every function under the name that it has in the tree."""
+    return str(tree.sql(dialect=_Target, identify=True, normalize_functions=False, comments=False))
+
+
 def tokens(sql: str) -> list[Token]:
     """The query's tokens, without a semicolon at the end."""
     try:
@@ -66,7 +87,9 @@ def parse(sql: str, dialect: type[sqlglot.Dialect] | str = AthenaDialect) -> exp
     except TokenError as error:
         raise QueryFailedError(None, f"line 1:1: the statement cannot be read: {error}") from error
     if len(trees) != 1:
-        raise QueryFailedError(None, "Only one sql statement is allowed." if trees else "line 1:1: mismatched input '<EOF>'")
+        raise QueryFailedError(
+            None, "Only one sql statement is allowed." if trees else "line 1:1: mismatched input '<EOF>'"
+        )
     return trees[0]
 
 
@@ -74,8 +97,9 @@ def _syntax_error(sql: str, error: ParseError) -> QueryFailedError:
     first = error.errors[0] if error.errors else {}
     line, column = first.get("line") or 1, first.get("col") or 1
     text = first.get("highlight") or ""
-    rest = (first.get("end_context") or "").strip()
-    if not text or (not rest and sql.rstrip().rstrip(";").rstrip().endswith(text) and "SENTINEL" in str(error)):
+    says = str(first.get("description") or "")
+    ends = sql.rstrip().rstrip(";").rstrip().endswith(text)
+    if not text or (ends and (says.startswith(("Expect", "Required")) or "SENTINEL" in says)):
         return mismatched_input("<EOF>", Position(line, column + 1))
     return mismatched_input(text, Position(line, max(1, column - len(text) + 1)))
 
@@ -117,7 +141,9 @@ def bind(tree: exp.Expr, parameters: Sequence[str]) -> exp.Expr:
 
 def split_name(table: exp.Table) -> tuple[str, str, str]:
     """(catalog, database, table) in lower case; also where all of it stands in one pair of backticks."""
-    parts = [part.name.lower() for part in (table.args.get("catalog"), table.args.get("db"), table.this) if part]
+    parts = [
+        part.name.lower() for part in (table.args.get("catalog"), table.args.get("db"), table.this) if part
+    ]
     if len(parts) == 1:
         parts = parts[0].split(".")
     return ("", "", "")[: 3 - len(parts)] + tuple(parts[-3:])  # type: ignore[return-value]

@@ -29,17 +29,19 @@ def _step(unit: str) -> str:
 _DATE_ADD_STEPS = " ".join(f"WHEN '{unit}' THEN {_step(unit)}" for unit in _UNITS)
 
 ARITHMETIC = (
-    # `//` truncates integers and divides the rest; the result has the type of a difference, which is Athena's, too
+    # `//` truncates integers; the result has the type of a difference, which is Athena's, too
     _macro(
         "div",
-        "(a, b) AS CASE WHEN b = 0 AND typeof(a - b) NOT IN ('DOUBLE', 'FLOAT') "
-        f"THEN cast_to_type('{DIVISION_MARK}', a - b) ELSE cast_to_type(a // b, a - b) END",
+        "(a, b) AS CASE WHEN typeof(a - b) IN ('DOUBLE', 'FLOAT') THEN cast_to_type(a / b, a - b) "
+        f"WHEN b = 0 THEN cast_to_type('{DIVISION_MARK}', a - b) ELSE cast_to_type(a // b, a - b) END",
     ),
     _macro(
         "mod",
-        "(a, b) AS CASE WHEN b = 0 AND typeof(a - b) NOT IN ('DOUBLE', 'FLOAT') "
-        f"THEN cast_to_type('{DIVISION_MARK}', a % b) ELSE a % b END",
+        "(a, b) AS CASE WHEN b = 0 THEN CASE WHEN typeof(a - b) IN ('DOUBLE', 'FLOAT') "
+        f"THEN cast_to_type('nan', a % b) ELSE cast_to_type('{DIVISION_MARK}', a % b) END ELSE a % b END",
     ),
+    # a decimal keeps its scale
+    _macro("round", "(x) AS round(x)", "(x, n) AS cast_to_type(round(x, n), x - x)"),
     *(
         _macro(
             f"{prefix}{kind.lower()}",
@@ -53,29 +55,49 @@ ARITHMETIC = (
     ),
     _macro("truncate", "(x) AS trunc(x)"),
     _macro("log", "(b, x) AS ln(x) / ln(b)"),
-    _macro("from_base", "(s, radix) AS CAST(list_reduce(list_transform(string_split(lower(s), ''), "
-           "lambda c: CAST(strpos('0123456789abcdefghijklmnopqrstuvwxyz', c) - 1 AS BIGINT)), "
-           "lambda a, d: a * radix + d, CAST(0 AS BIGINT)) AS BIGINT)"),
+    _macro(
+        "from_base",
+        "(s, radix) AS CAST(list_reduce(list_transform(string_split(lower(s), ''), "
+        "lambda c: CAST(strpos('0123456789abcdefghijklmnopqrstuvwxyz', c) - 1 AS BIGINT)), "
+        "lambda a, d: a * radix + d, CAST(0 AS BIGINT)) AS BIGINT)",
+    ),
 )
 
 TEXT = (
+    # `digits` is a timestamp as DuckDB prints it, with as many digits after the point as there are
+    _macro("print_millis", "(digits) AS left(digits || CASE WHEN contains(digits, '.') THEN '00' ELSE '.000' END, 23)"),
     _macro(
         "cast_varchar",
-        "(x) AS CASE WHEN typeof(x) = 'JSON' THEN json_extract_string(to_json(x), '$') ELSE CAST(x AS VARCHAR) END",
+        "(x) AS CASE typeof(x) WHEN 'JSON' THEN json_extract_string(to_json(x), '$') "
+        "WHEN 'TIMESTAMP' THEN athena_print_millis(CAST(x AS VARCHAR)) "
+        "WHEN 'TIMESTAMP WITH TIME ZONE' "
+        "THEN athena_print_millis(regexp_replace(CAST(x AS VARCHAR), '[+-][0-9:]+$', '')) || ' UTC' "
+        "ELSE CAST(x AS VARCHAR) END",
     ),
     _macro("split_part", "(s, d, n) AS string_split(s, d)[n]"),
-    _macro("regexp_extract", "(s, p) AS CASE WHEN regexp_matches(s, p) THEN regexp_extract(s, p) END",
-           "(s, p, g) AS CASE WHEN regexp_matches(s, p) THEN regexp_extract(s, p, g) END"),
+    _macro(
+        "regexp_extract",
+        "(s, p) AS CASE WHEN regexp_matches(s, p) THEN regexp_extract(s, p) END",
+        "(s, p, g) AS CASE WHEN regexp_matches(s, p) THEN regexp_extract(s, p, g) END",
+    ),
     _macro("regexp_count", "(s, p) AS len(regexp_extract_all(s, p))"),
     _macro("codepoint", "(s) AS CAST(unicode(s) AS INTEGER)"),
     _macro("url_extract_protocol", "(u) AS nullif(regexp_extract(u, '^([A-Za-z][A-Za-z0-9+.-]*):', 1), '')"),
-    _macro("url_extract_host", "(u) AS nullif(regexp_extract(u, '^[^:/?#]+://(?:[^/?#@]*@)?([^/?#:]*)', 1), '')"),
-    _macro("url_extract_port", "(u) AS CAST(nullif(regexp_extract(u, '^[^:/?#]+://[^/?#]*:([0-9]+)', 1), '') AS BIGINT)"),
+    _macro(
+        "url_extract_host", "(u) AS nullif(regexp_extract(u, '^[^:/?#]+://(?:[^/?#@]*@)?([^/?#:]*)', 1), '')"
+    ),
+    _macro(
+        "url_extract_port",
+        "(u) AS CAST(nullif(regexp_extract(u, '^[^:/?#]+://[^/?#]*:([0-9]+)', 1), '') AS BIGINT)",
+    ),
     _macro("url_extract_path", "(u) AS regexp_extract(u, '^(?:[^:/?#]+:)?(?://[^/?#]*)?([^?#]*)', 1)"),
     _macro("url_extract_query", "(u) AS regexp_extract(u, '^[^?#]*\\?([^#]*)', 1)"),
     _macro("url_extract_fragment", "(u) AS regexp_extract(u, '#(.*)$', 1)"),
-    _macro("url_extract_parameter", "(u, name) AS CASE WHEN regexp_matches(u, '[?&]' || regexp_escape(name) || '=') "
-           "THEN url_decode(regexp_extract(u, '[?&]' || regexp_escape(name) || '=([^&#]*)', 1)) END"),
+    _macro(
+        "url_extract_parameter",
+        "(u, name) AS CASE WHEN regexp_matches(u, '[?&]' || regexp_escape(name) || '=') "
+        "THEN url_decode(regexp_extract(u, '[?&]' || regexp_escape(name) || '=([^&#]*)', 1)) END",
+    ),
     _macro(
         "print_exponent",
         # `text` is what DuckDB prints of a finite number without its sign: 1.0, 123456.7, 1e-05, 1.5e+20
@@ -137,30 +159,55 @@ COLLECTIONS = (
         "array_distinct",
         "(x) AS list_filter(x, lambda e, i: coalesce(list_position(list_transform(x, lambda f: f IS NOT DISTINCT FROM e), true) = i, false))",
     ),
-    _macro("array_join", "(x, d) AS array_to_string(list_filter(x, lambda e: e IS NOT NULL), d)",
-           "(x, d, missing) AS array_to_string(list_transform(x, lambda e: coalesce(CAST(e AS VARCHAR), missing)), d)"),
+    _macro(
+        "array_join",
+        "(x, d) AS array_to_string(list_filter(x, lambda e: e IS NOT NULL), d)",
+        "(x, d, missing) AS array_to_string(list_transform(x, lambda e: coalesce(CAST(e AS VARCHAR), missing)), d)",
+    ),
     _macro("array_sort", "(x) AS list_sort(x, 'ASC', 'NULLS LAST')"),
-    _macro("array_position", "(x, e) AS CASE WHEN x IS NULL OR e IS NULL THEN NULL "
-           "ELSE CAST(coalesce(list_position(x, e), 0) AS BIGINT) END"),
+    _macro(
+        "array_position",
+        "(x, e) AS CASE WHEN x IS NULL OR e IS NULL THEN NULL "
+        "ELSE CAST(coalesce(list_position(x, e), 0) AS BIGINT) END",
+    ),
     _macro("array_remove", "(x, e) AS list_filter(x, lambda i: i <> e)"),
     _macro("array_union", "(x, y) AS athena_array_distinct(list_concat(x, y))"),
-    _macro("array_intersect", "(x, y) AS athena_array_distinct(list_filter(x, lambda e: list_contains(y, e)))"),
-    _macro("array_except", "(x, y) AS athena_array_distinct(list_filter(x, lambda e: NOT list_contains(y, e)))"),
-    _macro("slice", "(x, s, n) AS list_slice(x, CASE WHEN s < 0 THEN len(x) + s + 1 ELSE s END, "
-           "CASE WHEN s < 0 THEN len(x) + s ELSE s - 1 END + n)"),
-    _macro("sequence", "(a BIGINT, b BIGINT) AS generate_series(a, b, CASE WHEN a <= b THEN 1 ELSE -1 END)",
-           "(a DATE, b DATE) AS list_transform(generate_series(a, b, INTERVAL 1 DAY), lambda d: CAST(d AS DATE))",
-           "(a, b, s) AS list_transform(generate_series(a, b, s), lambda d: cast_to_type(d, a))"),
+    _macro(
+        "array_intersect", "(x, y) AS athena_array_distinct(list_filter(x, lambda e: list_contains(y, e)))"
+    ),
+    _macro(
+        "array_except", "(x, y) AS athena_array_distinct(list_filter(x, lambda e: NOT list_contains(y, e)))"
+    ),
+    _macro(
+        "slice",
+        "(x, s, n) AS list_slice(x, CASE WHEN s < 0 THEN len(x) + s + 1 ELSE s END, "
+        "CASE WHEN s < 0 THEN len(x) + s ELSE s - 1 END + n)",
+    ),
+    _macro(
+        "sequence",
+        "(a BIGINT, b BIGINT) AS generate_series(a, b, CASE WHEN a <= b THEN 1 ELSE -1 END)",
+        "(a DATE, b DATE) AS list_transform(generate_series(a, b, INTERVAL 1 DAY), lambda d: CAST(d AS DATE))",
+        "(a, b, s) AS list_transform(generate_series(a, b, s), lambda d: cast_to_type(d, a))",
+    ),
     _macro("repeat", "(x, n) AS list_transform(range(n), lambda i: x)"),
-    _macro("split_to_map", "(s, d, e) AS map_from_entries(list_transform(string_split(s, d), "
-           "lambda p: {'key': split_part(p, e, 1), 'value': split_part(p, e, 2)}))"),
-    _macro("distinct_entries", "(x) AS map_from_entries(list_filter(x, lambda e, i: "
-           "list_position(list_transform(x, lambda f: f.key), e.key) = i))"),
+    _macro(
+        "split_to_map",
+        "(s, d, e) AS map_from_entries(list_transform(string_split(s, d), "
+        "lambda p: {'key': split_part(p, e, 1), 'value': split_part(p, e, 2)}))",
+    ),
+    _macro(
+        "distinct_entries",
+        "(x) AS map_from_entries(list_filter(x, lambda e, i: "
+        "list_position(list_transform(x, lambda f: f.key), e.key) = i))",
+    ),
 )
 
 DATES = (
     _macro("date_add", f"(u, n, x) AS cast_to_type(x + CASE lower(u) {_DATE_ADD_STEPS} END, x)"),
-    _macro("date_diff", "(u, a, b) AS CAST(date_sub(lower(u), CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP)) AS BIGINT)"),
+    _macro(
+        "date_diff",
+        "(u, a, b) AS CAST(date_sub(lower(u), CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP)) AS BIGINT)",
+    ),
     _macro("date_trunc", "(u, x) AS cast_to_type(date_trunc(lower(u), x), x)"),
     _macro("last_day_of_month", "(x) AS last_day(x)"),
     _macro("from_unixtime", "(x) AS to_timestamp(CAST(x AS DOUBLE))"),
@@ -177,10 +224,21 @@ DATES = (
     *(
         _macro(name, f"(x) AS CAST(date_part('{part}', x) AS BIGINT)")
         for name, part in {
-            "year": "year", "quarter": "quarter", "month": "month", "week": "week", "week_of_year": "week",
-            "day": "day", "day_of_month": "day", "hour": "hour", "minute": "minute",
-            "day_of_week": "isodow", "dow": "isodow", "day_of_year": "doy", "doy": "doy",
-            "year_of_week": "isoyear", "yow": "isoyear",
+            "year": "year",
+            "quarter": "quarter",
+            "month": "month",
+            "week": "week",
+            "week_of_year": "week",
+            "day": "day",
+            "day_of_month": "day",
+            "hour": "hour",
+            "minute": "minute",
+            "day_of_week": "isodow",
+            "dow": "isodow",
+            "day_of_year": "doy",
+            "doy": "doy",
+            "year_of_week": "isoyear",
+            "yow": "isoyear",
         }.items()
     ),
     _macro("second", "(x) AS CAST(floor(date_part('second', x)) AS BIGINT)"),

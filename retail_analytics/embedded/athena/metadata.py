@@ -10,7 +10,7 @@ from retail_analytics.embedded.athena.catalog import CATALOG_NAME, Table
 from retail_analytics.embedded.athena.errors import QueryFailedError
 from retail_analytics.embedded.athena.readers import quoted
 from retail_analytics.embedded.athena.scan import NULL_PARTITION
-from retail_analytics.embedded.athena.types import duckdb_type
+from retail_analytics.embedded.athena.column_types import duckdb_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,9 @@ def metadata_view(session: Session, database: str, name: str, position: Position
     if database == "information_schema":
         if name not in _VIEWS:
             raise QueryFailedError(
-                "TABLE_NOT_FOUND", f"Table '{CATALOG_NAME}.information_schema.{name}' does not exist", position=position
+                "TABLE_NOT_FOUND",
+                f"Table '{CATALOG_NAME}.information_schema.{name}' does not exist",
+                position=position,
             )
         columns, rows = _VIEWS[name]
         return session.register(_arrow(columns, rows(session)))
@@ -46,9 +48,13 @@ def _arrow(columns: tuple[str, ...], rows: Iterable[tuple[str | int | None, ...]
 
 def _partitions(session: Session, table: Table) -> str:
     names = tuple(key.name for key in table.keys)
-    rows = (tuple(None if v == NULL_PARTITION else v for v in p.values) for p in session.catalog.partitions(table))
+    rows = (
+        tuple(None if v == NULL_PARTITION else v for v in p.values) for p in session.catalog.partitions(table)
+    )
     source = session.register(_arrow(names, rows))
-    typed = ", ".join(f"TRY_CAST({quoted(k.name)} AS {duckdb_type(k.kind)}) AS {quoted(k.name)}" for k in table.keys)
+    typed = ", ".join(
+        f"TRY_CAST({quoted(k.name)} AS {duckdb_type(k.kind)}) AS {quoted(k.name)}" for k in table.keys
+    )
     session.run(f"CREATE TEMP VIEW {source}_typed AS SELECT {typed} FROM {source}")
     return f"{source}_typed"
 
@@ -74,7 +80,9 @@ def _columns(session: Session) -> Iterator[tuple[str | int | None, ...]]:
     for table in _all_tables(session):
         keys = {key.name for key in table.keys}
         for index, column in enumerate((*table.columns, *table.keys), start=1):
-            kind = {"string": "varchar", "int": "integer", "float": "real", "binary": "varbinary"}.get(column.kind, column.kind)
+            kind = {"string": "varchar", "int": "integer", "float": "real", "binary": "varbinary"}.get(
+                column.kind, column.kind
+            )
             extra = "partition key" if column.name in keys else None
             yield (
                 CATALOG_NAME, table.database, table.name, column.name, index, None, "YES", kind, column.comment, extra,

@@ -16,11 +16,12 @@ import threading
 import zlib
 from bisect import bisect_left
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from moto.s3.exceptions import MissingBucket
 from moto.s3.models import FakeDeleteMarker, s3_backends
@@ -39,7 +40,9 @@ def split_url(url: str) -> tuple[str, str]:
     """`s3://bucket/key` as (bucket, key); s3a and s3n are the same store."""
     scheme, _, rest = url.partition("://")
     if scheme not in {"s3", "s3a", "s3n"} or not rest:
-        raise QueryFailedError("INVALID_TABLE_PROPERTY", f"'{url}' is not an S3 location: write s3://bucket/prefix/")
+        raise QueryFailedError(
+            "INVALID_TABLE_PROPERTY", f"'{url}' is not an S3 location: write s3://bucket/prefix/"
+        )
     bucket, _, key = rest.partition("/")
     return bucket, key
 
@@ -73,18 +76,17 @@ class CachedObject:
     source: S3Object
     path: Path
     bytes_on_disk: int
-    _memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
-    def parquet_columns(self) -> dict[str, str]:
-        """The Parquet file's columns: lower-cased name → name as written."""
+    def parquet_fields(self) -> dict[str, pa.Field]:
+        """The Parquet file's columns by their lower-cased names."""
         try:
             schema = pq.read_schema(self.path)
-        except Exception as error:
+        except (pa.ArrowException, OSError) as error:
             raise QueryFailedError(
                 "HIVE_CANNOT_OPEN_SPLIT", f"Error opening Hive split {self.source.url}: not a Parquet file ({error})"
             ) from error
-        return {name.lower(): name for name in schema.names}
+        return {field.name.lower(): field for field in schema}
 
     @cached_property
     def json_keys(self) -> frozenset[str]:
@@ -186,7 +188,9 @@ class ObjectStore:
             self._pins[ordinal] = 1
             self._bytes += len(body)
             # Another query may have cached the same object meanwhile: the newer copy stays known, both get evicted.
-            self._cached[(*identity[:3], identity[3] if identity not in self._cached else f"{identity[3]} {ordinal}")] = copy
+            self._cached[
+                (*identity[:3], identity[3] if identity not in self._cached else f"{identity[3]} {ordinal}")
+            ] = copy
         return copy
 
     def _evict(self, limit: int) -> None:
@@ -202,7 +206,7 @@ class ObjectStore:
 class BucketSnapshot:
     """The sorted keys of one bucket, so that a query lists many prefixes at the price of one sort."""
 
-    def __init__(self, bucket: str, keys: Any) -> None:  # noqa: ANN401 - moto's key store has no useful type
+    def __init__(self, bucket: str, keys: Any) -> None:
         self._bucket = bucket
         self._store = keys
         # list(dict) is atomic under the interpreter lock, so that a PUT of the moment does not disturb it.
@@ -226,12 +230,13 @@ class BucketSnapshot:
         return at == len(self._names) or not self._names[at].startswith(prefix)
 
 
-def _bucket(account: str, bucket: str) -> Any:  # noqa: ANN401 - moto's buckets have no useful type
+def _bucket(account: str, bucket: str) -> Any:
     try:
         return s3_backends[account]["aws"].get_bucket(bucket)
     except MissingBucket:
         raise QueryFailedError(
-            "HIVE_METASTORE_ERROR", f"The S3 bucket '{bucket}' does not exist (Status Code: 404; NoSuchBucket)"
+            "HIVE_METASTORE_ERROR",
+            f"The S3 bucket '{bucket}' does not exist (Status Code: 404; NoSuchBucket)",
         ) from None
 
 
@@ -240,10 +245,13 @@ def _as_text(item: S3Object, body: bytes) -> bytes:
         try:
             body = gzip.decompress(body)
         except (OSError, EOFError, zlib.error) as error:
-            raise QueryFailedError("HIVE_CURSOR_ERROR", f"Failed to read gzip file: {item.url} ({error})") from error
+            raise QueryFailedError(
+                "HIVE_CURSOR_ERROR", f"Failed to read gzip file: {item.url} ({error})"
+            ) from error
     elif item.key.endswith((".bz2", ".zst", ".snappy", ".lz4", ".deflate")):
         raise QueryFailedError(
-            "NOT_SUPPORTED", f"the compression of {item.url} is not supported by the embedded Athena: use .gz or none"
+            "NOT_SUPPORTED",
+            f"the compression of {item.url} is not supported by the embedded Athena: use .gz or none",
         )
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

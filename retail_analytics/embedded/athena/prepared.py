@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def prepare(session: Session, sql: str) -> tuple[Result, bytes | None]:
     """`PREPARE name FROM statement`; one of the same name is replaced."""
     found = grammar.tokens(sql)
-    if len(found) < 4 or found[2].text.upper() != "FROM":  # noqa: PLR2004 - PREPARE name FROM x
-        at = found[2] if len(found) > 2 else found[-1]  # noqa: PLR2004
+    if len(found) < 4 or found[2].text.upper() != "FROM":
+        at = found[2] if len(found) > 2 else found[-1]
         raise mismatched_input(at.text, Position(at.line, at.col), "'FROM'")
     statement = sql[found[3].start : found[-1].end + 1]
     grammar.parse(statement)
@@ -39,7 +39,7 @@ def resolve(session: Session, sql: str) -> tuple[str, tuple[str, ...]]:
     if statement is None:
         raise _unknown(name)
     found = grammar.tokens(sql)
-    if len(found) == 2:  # noqa: PLR2004 - EXECUTE name
+    if len(found) == 2:
         return statement, session.request.parameters
     if found[2].text.upper() != "USING":
         raise mismatched_input(found[2].text, Position(found[2].line, found[2].col), "'USING'")

@@ -11,9 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.types as pat
+
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.objects import OBJECT_FOLDER
-from retail_analytics.embedded.athena.types import duckdb_type
+from retail_analytics.embedded.athena.column_types import duckdb_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +54,9 @@ def format_of(table: Table) -> Format:
     if found := _FORMATS.get(table.serde):
         return found
     if not table.serde:
-        raise QueryFailedError("HIVE_UNSUPPORTED_FORMAT", f"Table {table.full_name} has no SerDe in the Glue catalog")
+        raise QueryFailedError(
+            "HIVE_UNSUPPORTED_FORMAT", f"Table {table.full_name} has no SerDe in the Glue catalog"
+        )
     raise not_supported(f"the SerDe {table.serde} of table {table.full_name}")
 
 
@@ -62,7 +67,8 @@ def _files(copies: Sequence[CachedObject]) -> str:
 def _read_parquet(table: Table, copies: Sequence[CachedObject]) -> str:
     present: dict[str, str] = {}
     for copy in copies:
-        present.update(copy.parquet_columns)
+        _check_parquet(table, copy)
+        present.update({name: field.name for name, field in copy.parquet_fields.items()})
     columns = [
         f"CAST({quoted(present[column.name])} AS {duckdb_type(column.kind)}) AS {quoted(column.name)}"
         if column.name in present
@@ -71,6 +77,44 @@ def _read_parquet(table: Table, copies: Sequence[CachedObject]) -> str:
     ]
     source = f"read_parquet({_files(copies)}, union_by_name=true, {_BY_OBJECT})"
     return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
+
+
+def _check_parquet(table: Table, copy: CachedObject) -> None:
+    for column in table.columns:
+        field = copy.parquet_fields.get(column.name)
+        if field is not None and not _fits(column.kind, field.type):
+            raise QueryFailedError(
+                "HIVE_BAD_DATA",
+                f"Field {column.name}'s type {str(field.type).upper()} in parquet file {copy.source.url} is incompatible "
+                f"with type {column.kind} defined in table schema",
+            )
+
+
+def _fits(declared: str, stored: pa.DataType) -> bool:
+    """Whether Athena reads a Parquet column of one type as the other; nested types are left to the cast."""
+    base = declared.split("(")[0].split("<")[0]
+    tests: dict[str, Callable[[pa.DataType], bool]] = {
+        "tinyint": pat.is_integer,
+        "smallint": pat.is_integer,
+        "int": pat.is_integer,
+        "bigint": pat.is_integer,
+        "boolean": pat.is_boolean,
+        "float": pat.is_floating,
+        "double": pat.is_floating,
+        "date": pat.is_date,
+        "timestamp": pat.is_timestamp,
+        "decimal": lambda kind: pat.is_decimal(kind) or pat.is_integer(kind),
+        "string": _is_text,
+        "varchar": _is_text,
+        "char": _is_text,
+        "binary": _is_text,
+    }
+    test = tests.get(base)
+    return pat.is_null(stored) or test is None or test(stored)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in (pat.is_string, pat.is_large_string, pat.is_binary, pat.is_large_binary, pat.is_dictionary))
 
 
 def _null(column: Column) -> str:
@@ -167,7 +211,7 @@ def _header_lines(table: Table) -> int:
 def _delimiter(table: Table, *names: str, default: str) -> str:
     for name in names:
         if value := table.serde_properties.get(name):
-            return chr(int(value)) if value.isdigit() and len(value) <= 3 else value  # noqa: PLR2004 - Hive's `\NNN`
+            return chr(int(value)) if value.isdigit() and len(value) <= 3 else value
     return default
 
 
@@ -216,7 +260,8 @@ def _read_csv(table: Table, copies: Sequence[CachedObject]) -> str:
         f"max_line_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
     )
     columns = [
-        f"{_csv_value(f'c{index}', column)} AS {quoted(column.name)}" for index, column in enumerate(table.columns)
+        f"{_csv_value(f'c{index}', column)} AS {quoted(column.name)}"
+        for index, column in enumerate(table.columns)
     ]
     return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
 

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from retail_analytics.embedded.athena.types import athena_type, precision_and_scale, printed
+from retail_analytics.embedded.athena.column_types import athena_type, precision_and_scale, printed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,7 +135,7 @@ def page(result: Result, start: int, limit: int) -> tuple[list[dict[str, Any]], 
     return rows, following if following < result.row_count + header else None
 
 
-def _slice(reader: Any, first: int, wanted: int) -> pa.Table:  # noqa: ANN401 - pyarrow has no types
+def _slice(reader: Any, first: int, wanted: int) -> pa.Table:
     batches = []
     for index in range(reader.num_record_batches):
         batch = reader.get_batch(index)

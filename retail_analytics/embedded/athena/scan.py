@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from retail_analytics.embedded.athena.errors import QueryFailedError
+from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.objects import OBJECT_FOLDER, folder_of
+from retail_analytics.embedded.athena.projection import is_projected, projected_partitions
 from retail_analytics.embedded.athena.readers import format_of, quoted
-from retail_analytics.embedded.athena.types import duckdb_type
+from retail_analytics.embedded.athena.column_types import duckdb_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,11 +57,13 @@ def selected_partitions(session: Session, table: Table, predicate: str | None) -
     Raises:
         QueryFailedError: a value does not fit the declared type of its column.
     """
-    partitions = session.catalog.partitions(table)
+    partitions = projected_partitions(table) if is_projected(table) else session.catalog.partitions(table)
     if not partitions:
         return []
     name = session.register(_values_table(table.keys, [partition.values for partition in partitions]))
-    typed = ", ".join(f"{_typed_key(index, key)} AS {quoted(key.name)}" for index, key in enumerate(table.keys))
+    typed = ", ".join(
+        f"{_typed_key(index, key)} AS {quoted(key.name)}" for index, key in enumerate(table.keys)
+    )
     bad = " OR ".join(
         f"(TRY_CAST(k{index} AS {duckdb_type(key.kind)}) IS NULL AND k{index} IS NOT NULL)"
         for index, key in enumerate(table.keys)
@@ -77,6 +80,12 @@ def selected_partitions(session: Session, table: Table, predicate: str | None) -
                 f"{', '.join(f'{key.name} {key.kind}' for key in table.keys)} of {table.full_name}",
             )
         kept.append(partitions[number])
+    foreign = next((one for one in kept if one.serde and one.serde != table.serde), None)
+    if foreign is not None:
+        raise not_supported(
+            f"a partition whose SerDe differs from its table's ({'/'.join(foreign.values)} of {table.full_name}: "
+            f"{foreign.serde})"
+        )
     return kept
 
 
@@ -132,6 +141,7 @@ def _joined(
 
 def _nothing(table: Table) -> str:
     columns = [
-        f"CAST(NULL AS {duckdb_type(column.kind)}) AS {quoted(column.name)}" for column in (*table.columns, *table.keys)
+        f"CAST(NULL AS {duckdb_type(column.kind)}) AS {quoted(column.name)}"
+        for column in (*table.columns, *table.keys)
     ]
     return f"SELECT {', '.join(columns)}, CAST(NULL AS VARCHAR) AS {quoted(PATH)} WHERE false"

@@ -114,7 +114,7 @@ class Session:
         if self.cancelled.is_set():
             raise QueryCancelledError
 
-    def register(self, table: Any) -> str:  # noqa: ANN401 - a pyarrow table; pyarrow has no types
+    def register(self, table: Any) -> str:
         """Makes an Arrow table known to the query's connection; returns its name there."""
         name = f"retail_arrow_{next(self._names)}"
         self.cursor.register(name, table)
@@ -137,20 +137,21 @@ class Session:
         limit = self.request.scan_limit
         if limit is not None and self.scanned_bytes > limit:
             raise QueryFailedError(
-                None, f"Query cancelled! : Bytes scanned limit was exceeded. The limit of the workgroup is {limit} bytes."
+                None,
+                f"Query cancelled! : Bytes scanned limit was exceeded. The limit of the workgroup is {limit} bytes.",
             )
         copies = self.store.fetch(self.account, wanted, text=text)
         self._copies.extend(copies)
         return copies
 
-    def run(self, sql: str, locate: Any = None) -> duckdb.DuckDBPyConnection:  # noqa: ANN401 - see `failure`
+    def run(self, sql: str, locate: Any = None) -> duckdb.DuckDBPyConnection:
         """Runs SQL of DuckDB's dialect, and raises what Athena would."""
         try:
             return self.cursor.execute(sql)
         except duckdb.Error as error:
             raise self.failure(error, locate) from error
 
-    def failure(self, error: duckdb.Error, locate: Any = None) -> Exception:  # noqa: ANN401 - a callable or None
+    def failure(self, error: duckdb.Error, locate: Any = None) -> Exception:
         """What DuckDB's error means for the query."""
         if self.cancelled.is_set() or isinstance(error, duckdb.InterruptException):
             return QueryCancelledError()

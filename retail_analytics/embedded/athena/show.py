@@ -6,7 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from retail_analytics.embedded.athena import grammar
-from retail_analytics.embedded.athena.errors import Position, QueryFailedError, mismatched_input, not_supported
+from retail_analytics.embedded.athena.errors import (
+    Position,
+    QueryFailedError,
+    mismatched_input,
+    not_supported,
+)
 from retail_analytics.embedded.athena.results import Result, text_result
 from retail_analytics.embedded.athena.translate import view_definition
 
@@ -22,13 +27,17 @@ _IN = {"IN", "FROM"}
 def databases(session: Session, sql: str) -> Answer:
     """SHOW DATABASES [LIKE 'pattern']."""
     pattern = _pattern(grammar.tokens(sql)[2:])
-    return text_result(session, [(name,) for name in _like(session.catalog.databases(), pattern)], ("database_name",))
+    return text_result(
+        session, [(name,) for name in _like(session.catalog.databases(), pattern)], ("database_name",)
+    )
 
 
 def tables(session: Session, sql: str) -> Answer:
     """SHOW TABLES [IN database] ['pattern']."""
     database, pattern = _scope(session, sql)
-    return text_result(session, [(name,) for name in _like(session.catalog.tables(database), pattern)], ("tab_name",))
+    return text_result(
+        session, [(name,) for name in _like(session.catalog.tables(database), pattern)], ("tab_name",)
+    )
 
 
 def views(session: Session, sql: str) -> Answer:
@@ -42,7 +51,10 @@ def partitions(session: Session, sql: str) -> Answer:
     """SHOW PARTITIONS table."""
     table = _table(session, sql, 2)
     if not table.keys:
-        raise QueryFailedError(None, f"FAILED: SemanticException [Error 10241]: Table {table.full_name} is not a partitioned table")
+        raise QueryFailedError(
+            None,
+            f"FAILED: SemanticException [Error 10241]: Table {table.full_name} is not a partitioned table",
+        )
     names = [key.name for key in table.keys]
     lines = sorted(
         "/".join(f"{name}={value}" for name, value in zip(names, partition.values, strict=False))
@@ -54,7 +66,9 @@ def partitions(session: Session, sql: str) -> Answer:
 def columns(session: Session, sql: str) -> Answer:
     """SHOW COLUMNS IN table."""
     table = _table(session, sql, 3)
-    return text_result(session, [(f"{column.name:<20}",) for column in (*table.columns, *table.keys)], ("field",))
+    return text_result(
+        session, [(f"{column.name:<20}",) for column in (*table.columns, *table.keys)], ("field",)
+    )
 
 
 def properties(session: Session, sql: str) -> Answer:
@@ -72,7 +86,12 @@ def describe(session: Session, sql: str) -> Answer:
     table = _table(session, sql, 1)
     lines = [_described(column) for column in (*table.columns, *table.keys)]
     if table.keys:
-        lines += ["\t \t ", "# Partition Information\t \t ", f"{'# col_name':<20}\t{'data_type':<20}\t{'comment':<20}", "\t \t "]
+        lines += [
+            "\t \t ",
+            "# Partition Information\t \t ",
+            f"{'# col_name':<20}\t{'data_type':<20}\t{'comment':<20}",
+            "\t \t ",
+        ]
         lines += [_described(column) for column in table.keys]
     rows = [tuple(line.split("\t")) for line in lines]
     return text_result(session, rows, ("col_name", "data_type", "comment"))
@@ -82,7 +101,9 @@ def create_view(session: Session, sql: str) -> Answer:
     """SHOW CREATE VIEW view."""
     table = _table(session, sql, 3)
     if not table.is_view:
-        raise QueryFailedError("NOT_SUPPORTED", f"{table.full_name} is a table, not a view: use SHOW CREATE TABLE")
+        raise QueryFailedError(
+            "NOT_SUPPORTED", f"{table.full_name} is a table, not a view: use SHOW CREATE TABLE"
+        )
     lines = [f"CREATE VIEW {table.full_name} AS", *view_definition(table)["originalSql"].splitlines()]
     return text_result(session, [(line,) for line in lines], ("create view",))
 
@@ -91,7 +112,9 @@ def create_table(session: Session, sql: str) -> Answer:
     """SHOW CREATE TABLE table."""
     table = _table(session, sql, 3)
     if table.is_view:
-        raise QueryFailedError("NOT_SUPPORTED", f"{table.full_name} is a view, not a table: use SHOW CREATE VIEW")
+        raise QueryFailedError(
+            "NOT_SUPPORTED", f"{table.full_name} is a view, not a table: use SHOW CREATE VIEW"
+        )
     definition = session.catalog.definition(table.database, table.name) or {}
     output = (definition.get("StorageDescriptor") or {}).get("OutputFormat") or ""
     return text_result(session, [(line,) for line in _ddl(table, output)], ("createtab_stmt",))
@@ -104,12 +127,24 @@ def _ddl(table: Table, output_format: str) -> list[str]:
     if table.keys:
         lines += ["PARTITIONED BY ( ", *_column_lines(table.keys)]
     if table.buckets:
-        lines += ["CLUSTERED BY ( ", *[f"  {name}" for name in table.buckets][:-1], f"  {table.buckets[-1]}) ", "INTO 1 BUCKETS"]
+        lines += [
+            "CLUSTERED BY ( ",
+            *[f"  {name}" for name in table.buckets][:-1],
+            f"  {table.buckets[-1]}) ",
+            "INTO 1 BUCKETS",
+        ]
     lines += ["ROW FORMAT SERDE ", f"  {_literal(table.serde)} "]
     if table.serde_properties:
-        pairs = [f"  {_literal(name)}={_literal(value)}" for name, value in sorted(table.serde_properties.items())]
+        pairs = [
+            f"  {_literal(name)}={_literal(value)}" for name, value in sorted(table.serde_properties.items())
+        ]
         lines += ["WITH SERDEPROPERTIES ( ", *[f"{pair}, " for pair in pairs[:-1]], f"{pairs[-1]}) "]
-    lines += ["STORED AS INPUTFORMAT ", f"  {_literal(table.input_format)} ", "OUTPUTFORMAT ", f"  {_literal(output_format)}"]
+    lines += [
+        "STORED AS INPUTFORMAT ",
+        f"  {_literal(table.input_format)} ",
+        "OUTPUTFORMAT ",
+        f"  {_literal(output_format)}",
+    ]
     lines += ["LOCATION", f"  {_literal(table.location)}"]
     shown = {k: v for k, v in table.parameters.items() if k not in {"EXTERNAL", "comment"}}
     pairs = [f"  {_literal(name)}={_literal(value)}" for name, value in sorted(shown.items())]
@@ -120,7 +155,8 @@ def _ddl(table: Table, output_format: str) -> list[str]:
 
 def _column_lines(found: tuple[Column, ...]) -> list[str]:
     lines = [
-        f"  `{column.name}` {column.kind}" + (f" COMMENT {_literal(column.comment)}" if column.comment else "")
+        f"  `{column.name}` {column.kind}"
+        + (f" COMMENT {_literal(column.comment)}" if column.comment else "")
         for column in found
     ]
     return [*[f"{line}, " for line in lines[:-1]], *[f"{line})" for line in lines[-1:]]]

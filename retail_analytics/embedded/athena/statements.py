@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retail_analytics.embedded.athena import ctas, ddl, grammar, prepared, show
-from retail_analytics.embedded.athena.errors import Position, QueryFailedError, mismatched_input, not_supported
+from retail_analytics.embedded.athena.errors import (
+    Position,
+    mismatched_input,
+    not_supported,
+)
 from retail_analytics.embedded.athena.results import Result, run_query, text_result
 from retail_analytics.embedded.athena.translate import plan_query
 
@@ -56,12 +60,17 @@ def classify(sql: str) -> Statement:
     if words[0] not in _STARTERS:
         expecting = ", ".join(f"'{word}'" for word in sorted(_STARTERS - {"("}))
         first = found[0]
-        raise mismatched_input(first.text, Position(first.line, max(1, first.col - len(first.text) + 1)), expecting)
+        raise mismatched_input(
+            first.text, Position(first.line, max(1, first.col - len(first.text) + 1)), expecting
+        )
     for pattern, statement in _STATEMENTS.items():
         if words[: len(pattern)] == list(pattern):
             return statement
     if words[:2] == ["CREATE", "TABLE"]:
-        if any(token.text.upper() in {"SELECT", "WITH"} and _follows_as(found, index) for index, token in enumerate(found)):
+        if any(
+            token.text.upper() in {"SELECT", "WITH"} and _follows_as(found, index)
+            for index, token in enumerate(found)
+        ):
             return CTAS
         raise not_supported("CREATE TABLE without EXTERNAL or AS SELECT (an Iceberg table)")
     raise not_supported(" ".join(words[:2]) if words[0] in {"CREATE", "DROP", "SHOW", "ALTER"} else words[0])

@@ -17,7 +17,7 @@ import duckdb
 from sqlglot import exp
 
 from retail_analytics.embedded.athena import grammar
-from retail_analytics.embedded.athena.casts import rewrite_cast, rewrite_extract
+from retail_analytics.embedded.athena.casts import rewrite_cast, rewrite_extract, rewrite_zone
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.functions import FUNCTIONS, call
 from retail_analytics.embedded.athena.metadata import metadata_view
@@ -34,11 +34,15 @@ if TYPE_CHECKING:
     from retail_analytics.embedded.athena.session import Session
 
 _ANONYMOUS = "athena_col_"
+_NAMELESS = re.compile(_ANONYMOUS)
+_NAMELESS_VALUES = re.compile(r"col\d+$")
+# UNNEST into two columns takes a map, or an array of rows of two fields; DuckDB's binder finds out which
+_TWO_COLUMNS_OF_ROWS = re.compile(r"map_keys\(STRUCT\(.*\)\[\]\)", re.DOTALL)
 _CATALOGS = {"", "awsdatacatalog"}
 _ALLOWED = (
     exp.And, exp.Anonymous, exp.Array, exp.Case, exp.Cast, exp.CurrentDate, exp.CurrentTimestamp, exp.Exists, exp.Extract,
-    exp.GroupConcat, exp.If, exp.Localtimestamp, exp.Or, exp.StrPosition, exp.Struct, exp.Substring, exp.Trim, exp.TryCast,
-    exp.Unnest,
+    exp.GroupConcat, exp.If, exp.Localtimestamp, exp.Or, exp.ParseJSON, exp.StrPosition, exp.Struct, exp.Substring, exp.Trim,
+    exp.TryCast, exp.Unnest,
 )  # fmt: skip
 _REFUSED = {
     exp.TableSample: "TABLESAMPLE",
@@ -71,25 +75,37 @@ class Plan:
 
 def plan_query(session: Session, tree: exp.Expr, *, depth: int = 0) -> Plan:
     """Rewrites a query and has DuckDB bind it, which finds what is wrong with names and types."""
-    original = tree.copy()
 
     def locate(name: str) -> Position | None:
-        return grammar.locate(original, name)
+        return grammar.locate(tree, name)
 
+    try:
+        sql, relation = _bound(session, tree.copy(), depth, rows_into_two=False)
+    except duckdb.Error as error:
+        if not _TWO_COLUMNS_OF_ROWS.search(str(error)):
+            raise session.failure(error, locate) from error
+        try:
+            sql, relation = _bound(session, tree.copy(), depth, rows_into_two=True)
+        except duckdb.Error as second:
+            raise session.failure(second, locate) from second
+    nameless = _NAMELESS_VALUES if isinstance(tree, exp.Values) else _NAMELESS
+    names = tuple(None if nameless.match(name) else name for name in relation.columns)
+    return Plan(sql, names, tuple(relation.types), locate)
+
+
+def _bound(
+    session: Session, tree: exp.Expr, depth: int, *, rows_into_two: bool
+) -> tuple[str, duckdb.DuckDBPyRelation]:
     _lower(tree)
     _refuse(tree)
-    _rewrite_expressions(tree)
+    _rewrite_expressions(tree, rows_into_two=rows_into_two)
     _resolve_tables(session, tree, depth)
     _name_columns(tree)
-    sql = tree.sql(dialect="duckdb", identify=True, normalize_functions=False, comments=False)
-    try:
-        relation = session.cursor.sql(sql)
-    except duckdb.Error as error:
-        raise session.failure(error, locate) from error
+    sql = grammar.to_duckdb(tree)
+    relation = session.cursor.sql(sql)
     if relation is None:
         raise QueryFailedError(None, "line 1:1: mismatched input: the statement is not a query")
-    names = tuple(None if name.startswith(_ANONYMOUS) else name for name in relation.columns)
-    return Plan(sql, names, tuple(relation.types), locate)
+    return sql, relation
 
 
 def _lower(tree: exp.Expr) -> None:
@@ -101,16 +117,21 @@ def _lower(tree: exp.Expr) -> None:
 
 
 def _refuse(tree: exp.Expr) -> None:
+    for node in list(tree.find_all(exp.Anonymous)):
+        if str(node.this).lower() == "at_timezone" and len(node.expressions) == 2:  # noqa: PLR2004
+            node.replace(exp.AtTimeZone(this=node.expressions[0], zone=node.expressions[1]))
     for node in tree.walk():
         if (name := _REFUSED.get(type(node))) is not None:
             raise not_supported(name, grammar.position_of(node))
         if isinstance(node, exp.Func) and not isinstance(node, _ALLOWED):
             raise not_supported(node.sql_name().lower(), grammar.position_of(node))
         if isinstance(node, exp.Placeholder):
-            raise QueryFailedError("INVALID_PARAMETER_USAGE", "Incorrect number of parameters: expected 1 but found 0")
+            raise QueryFailedError(
+                "INVALID_PARAMETER_USAGE", "Incorrect number of parameters: expected 1 but found 0"
+            )
 
 
-def _rewrite_expressions(tree: exp.Expr) -> None:
+def _rewrite_expressions(tree: exp.Expr, *, rows_into_two: bool) -> None:
     for node in reversed(list(tree.walk())):
         if isinstance(node, exp.Anonymous):
             _rewrite_call(node)
@@ -122,15 +143,25 @@ def _rewrite_expressions(tree: exp.Expr) -> None:
             node.replace(call("athena_div", node.this, node.expression))
         elif isinstance(node, exp.Mod):
             node.replace(call("athena_mod", node.this, node.expression))
+        elif isinstance(node, (exp.Add, exp.Sub)) and isinstance(node.expression, exp.Interval):
+            node.replace(call("cast_to_type", node.copy(), node.this.copy()))  # a date plus a day is a date
+        elif isinstance(node, exp.IgnoreNulls):
+            _move_ignore_nulls(node)
+        elif isinstance(node, exp.AtTimeZone):
+            node.replace(rewrite_zone(node))
+        elif isinstance(node, exp.ParseJSON):
+            node.replace(call("athena_json_parse", node.this))
         elif isinstance(node, exp.Unnest):
-            _rewrite_unnest(node)
+            _rewrite_unnest(node, rows_into_two=rows_into_two)
 
 
 def _rewrite_call(node: exp.Anonymous) -> None:
     name = str(node.this).lower()
     function = FUNCTIONS.get(name)
     if function is None:
-        raise QueryFailedError("FUNCTION_NOT_FOUND", f"Function '{name}' not registered", position=grammar.position_of(node))
+        raise QueryFailedError(
+            "FUNCTION_NOT_FOUND", f"Function '{name}' not registered", position=grammar.position_of(node)
+        )
     arguments, distinct, order = _unwrapped(node.expressions)
     if not function.low <= len(arguments) <= function.high:
         raise QueryFailedError(
@@ -142,7 +173,9 @@ def _rewrite_call(node: exp.Anonymous) -> None:
     made = function.build(name, arguments)
     if function.aggregate and isinstance(made, exp.Anonymous):
         if order is not None:
-            made.expressions[-1].replace(exp.Order(this=made.expressions[-1].copy(), expressions=order.expressions))
+            made.expressions[-1].replace(
+                exp.Order(this=made.expressions[-1].copy(), expressions=order.expressions)
+            )
         if distinct:
             made.set("expressions", [exp.Distinct(expressions=list(made.expressions))])
     if name == "avg":
@@ -183,7 +216,8 @@ def _keep_decimals(node: exp.Anonymous, made: exp.Expr) -> None:
     values = inner.expressions
     value = values[0].expressions[0] if isinstance(values[0], exp.Distinct) else values[0]
     never = exp.Filter(
-        this=call("quantile_cont", value.copy(), exp.Literal.number("0.5")), expression=exp.Where(this=exp.false())
+        this=call("quantile_cont", value.copy(), exp.Literal.number("0.5")),
+        expression=exp.Where(this=exp.false()),
     )
     if isinstance(sample, exp.Window):
         sample.set("this", never)
@@ -192,27 +226,42 @@ def _keep_decimals(node: exp.Anonymous, made: exp.Expr) -> None:
     top.replace(call("cast_to_type", top.copy(), sample))
 
 
-def _rewrite_unnest(node: exp.Unnest) -> None:
+def _move_ignore_nulls(node: exp.IgnoreNulls) -> None:
+    """`f(x) IGNORE NULLS` is `f(x IGNORE NULLS)` in DuckDB."""
+    made = node.this
+    if isinstance(made, exp.Anonymous) and made.expressions:
+        last = made.expressions[-1]
+        made.set("expressions", [*made.expressions[:-1], exp.IgnoreNulls(this=last.copy())])
+        node.replace(made)
+
+
+def _rewrite_unnest(node: exp.Unnest, *, rows_into_two: bool) -> None:
     """UNNEST becomes a lateral SELECT, which pads unequal arrays with NULL as Athena does."""
     alias = node.args.get("alias")
-    columns = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
+    names = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
     values = list(node.expressions)
     offset = node.args.get("offset")
-    if len(values) == 1 and len(columns) == 2:  # noqa: PLR2004 - a map gives two columns
+    spread = len(values) == 1 and (len(names) > 2 or (len(names) == 2 and rows_into_two))  # noqa: PLR2004
+    if len(values) == 1 and len(names) == 2 and not spread:  # noqa: PLR2004 - a map gives two columns
         values = [call("map_keys", values[0].copy()), call("map_values", values[0].copy())]
-    projections: list[exp.Expr] = [call("unnest", value) for value in values]
-    names = columns or [f"{_ANONYMOUS}{index}" for index in range(len(projections))]
+    if names and len(names) != len(values) and not spread:
+        raise not_supported(f"UNNEST of {len(values)} values into {len(names)} columns")
+    if spread:
+        depth = exp.PropertyEQ(this=exp.to_identifier("max_depth"), expression=exp.Literal.number(2))
+        projections: list[exp.Expr] = [exp.Anonymous(this="unnest", expressions=[values[0].copy(), depth])]
+    else:
+        made = names or [f"{_ANONYMOUS}{index}" for index in range(len(values))]
+        projections = [
+            exp.alias_(call("unnest", value.copy()), name, quoted=True)
+            for value, name in zip(values, made, strict=True)
+        ]
     if offset is not None:
         projections.append(call("generate_subscripts", values[0].copy(), exp.Literal.number(1)))
-        names = [*names[: len(values)], offset.name if isinstance(offset, exp.Expr) else "ordinality"]
-    if len(names) != len(projections):
-        raise not_supported(f"UNNEST of {len(values)} values into {len(names)} columns")
-    select = exp.Select(
-        expressions=[
-            exp.alias_(projection, name, quoted=True) for projection, name in zip(projections, names, strict=True)
-        ]
+        names = [*names, offset.name if isinstance(offset, exp.Expr) else "ordinality"] if names else []
+    renamed = exp.TableAlias(
+        this=alias.this if alias else None, columns=[exp.to_identifier(name, quoted=True) for name in names]
     )
-    node.replace(exp.Subquery(this=select, alias=exp.TableAlias(this=alias.this if alias else None)))
+    node.replace(exp.Subquery(this=exp.Select(expressions=projections), alias=renamed))
 
 
 def _resolve_tables(session: Session, tree: exp.Expr, depth: int) -> None:
@@ -271,7 +320,7 @@ def _resolve(session: Session, node: exp.Table, depth: int, *, uses_path: bool) 
 def _scanned(session: Session, table: Table, predicate: exp.Expr | None) -> str:
     text = None
     if predicate is not None:
-        text = predicate.sql(dialect="duckdb", identify=True, normalize_functions=False, comments=False)
+        text = grammar.to_duckdb(predicate)
     return view_of(session, table, text)
 
 
@@ -292,7 +341,7 @@ def _hide_path(node: exp.Table) -> None:
 
 
 def _expanded_view(session: Session, table: Table, depth: int) -> str:
-    if depth > 8:  # noqa: PLR2004 - deeper is a circle
+    if depth > 8:
         raise QueryFailedError("VIEW_IS_RECURSIVE", f"View {table.full_name} refers to itself")
     definition = view_definition(table)
     inner = grammar.parse(definition["originalSql"])

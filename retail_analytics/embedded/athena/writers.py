@@ -67,7 +67,11 @@ class Written:
 
 
 def write_rows(
-    session: Session, select: str, columns: Sequence[str], output: Output, locate: Callable[[str], object] | None
+    session: Session,
+    select: str,
+    columns: Sequence[str],
+    output: Output,
+    locate: Callable[[str], object] | None,
 ) -> tuple[list[Written], int]:
     """Runs a SELECT into local files; returns them and the number of rows.
 
@@ -96,7 +100,9 @@ def write_rows(
     if rows == 0:
         return [], 0
     written = [
-        Written(_values(path, folder, len(output.keys)), path) for path in sorted(folder.rglob("*")) if path.is_file()
+        Written(_values(path, folder, len(output.keys)), path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     ]
     if by and len({path.path.parent for path in written}) > MAX_OPEN:
         raise QueryFailedError(
@@ -114,7 +120,15 @@ def _options(output: Output) -> list[str]:
     if output.format == "JSON":
         return ["FORMAT JSON", f"COMPRESSION '{codec}'"]
     delimiter = literal(output.delimiter)
-    return ["FORMAT CSV", "HEADER false", f"DELIMITER {delimiter}", "QUOTE ''", "ESCAPE ''", r"NULLSTR '\N'", f"COMPRESSION '{codec}'"]
+    return [
+        "FORMAT CSV",
+        "HEADER false",
+        f"DELIMITER {delimiter}",
+        "QUOTE ''",
+        "ESCAPE ''",
+        r"NULLSTR '\N'",
+        f"COMPRESSION '{codec}'",
+    ]
 
 
 def _as_text(select: str, columns: Sequence[str], by: Sequence[str]) -> str:
@@ -130,7 +144,9 @@ def _values(path: Path, folder: Path, keys: int) -> tuple[str, ...]:
 
 def partition_folder(keys: Sequence[str], values: Sequence[str]) -> str:
     """`year=2010/month=12/`, escaped as Hive does."""
-    return "".join(f"{key}={quote(value, safe=' -_.~@!$&()+,;')}/" for key, value in zip(keys, values, strict=True))
+    return "".join(
+        f"{key}={quote(value, safe=' -_.~@!$&()+,;')}/" for key, value in zip(keys, values, strict=True)
+    )
 
 
 def put_files(

@@ -19,13 +19,12 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.glue.exceptions import CrawlerNotRunningException, CrawlerRunningException, GlueClientError
-from moto.glue.models import FakeCrawler, GlueBackend, glue_backends
+from moto.glue.models import FakeCrawler, GlueBackend
 from moto.glue.responses import GlueResponse
 from moto.logs.models import logs_backends
 
 from retail_analytics.embedded.crawler.catalog import Changes
 from retail_analytics.embedded.crawler.crawl import Crawl, CrawlError, CrawlStoppedError
-from retail_analytics.embedded.moto_backends import replace_backend
 
 LOG = logging.getLogger(__name__)
 LOG_GROUP = "/aws-glue/crawlers"
@@ -262,7 +261,6 @@ def _get_crawler_metrics(self: GlueResponse) -> ActionResult:
 
 
 def install() -> None:
-    """Replace moto's Glue backend and teach its wire layer GetCrawlerMetrics; to be called before serving."""
-    replace_backend(glue_backends, CrawlingGlueBackend)
+    """Teach moto's wire layer GetCrawlerMetrics; the backend itself is put in place by ``glue.py``."""
     # moto dispatches by method name and has none for this operation.
     GlueResponse.get_crawler_metrics = _get_crawler_metrics  # type: ignore[attr-defined]

@@ -134,11 +134,15 @@ def printed(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
     if name == "row":
         fields = [
             f"'{str(field).replace(chr(39), chr(39) * 2)}=' || coalesce("
-            + printed(child, f'struct_extract({value}, {_quoted(str(field))})', depth + 1)
+            + printed(child, f"struct_extract({value}, {_quoted(str(field))})", depth + 1)
             + ", 'null')"
             for field, child in kind.children
         ]
-        return f"(CASE WHEN {value} IS NULL THEN NULL ELSE '{{' || " + " || ', ' || ".join(fields) + " || '}' END)"
+        return (
+            f"(CASE WHEN {value} IS NULL THEN NULL ELSE '{{' || "
+            + " || ', ' || ".join(fields)
+            + " || '}' END)"
+        )
     return f"CAST({value} AS VARCHAR)"
 
 
