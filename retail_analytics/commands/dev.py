@@ -106,7 +106,9 @@ def _dagster(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             *("--workspace", str(_workspace(state))),
             # Ticks every five seconds are no news; their pages in the UI tell of each.
             *("--log-level", "warning"),
-        ]
+        ],
+        # A terminal's Ctrl-C goes to its whole group; a second SIGINT would cut Dagster's own ending short.
+        start_new_session=True,
     )
     try:
         yield process

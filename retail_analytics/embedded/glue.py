@@ -7,6 +7,7 @@ fails on AWS. Here belong the limits and the answers that carry many partitions;
 from __future__ import annotations
 
 import json
+import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from retail_analytics.embedded.moto_backends import replace_backend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from moto.glue.models import FakePartition
 
 MAX_CREATE = 100
 MAX_UPDATE = 100
@@ -43,35 +46,54 @@ def check_length(name: str, items: Sequence[Any], limit: int) -> None:
 
 
 class StrictGlueBackend(CrawlingGlueBackend):
-    """The crawling backend with AWS's limits on batches."""
+    """The crawling backend with AWS's limits on batches, and safe to use from many threads."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        # A listing of partitions must not meet one that is being added.
+        self._partitions = threading.RLock()
+
+    def get_partitions(self, database_name: str, table_name: str, expression: str) -> list[FakePartition]:
+        """The partitions that an expression selects."""
+        with self._partitions:
+            return super().get_partitions(database_name, table_name, expression)
+
+    def create_partition(self, database_name: str, table_name: str, part_input: dict[str, Any]) -> None:
+        """Create one partition."""
+        with self._partitions:
+            super().create_partition(database_name, table_name, part_input)
 
     def batch_create_partition(
         self, database_name: str, table_name: str, partition_input: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """Create up to 100 partitions; failures are answered one by one."""
         check_length("partitionInputList", partition_input, MAX_CREATE)
-        return super().batch_create_partition(database_name, table_name, partition_input)
+        with self._partitions:
+            return super().batch_create_partition(database_name, table_name, partition_input)
 
     def batch_update_partition(
         self, database_name: str, table_name: str, entries: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """Update up to 100 partitions; failures are answered one by one."""
         check_length("entries", entries, MAX_UPDATE)
-        return super().batch_update_partition(database_name, table_name, entries)
+        with self._partitions:
+            return super().batch_update_partition(database_name, table_name, entries)
 
     def batch_delete_partition(
         self, database_name: str, table_name: str, parts: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """Delete up to 25 partitions; failures are answered one by one."""
         check_length("partitionsToDelete", parts, MAX_DELETE)
-        return super().batch_delete_partition(database_name, table_name, parts)
+        with self._partitions:
+            return super().batch_delete_partition(database_name, table_name, parts)
 
     def batch_get_partition(
         self, database_name: str, table_name: str, partitions_to_get: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """Up to 1,000 partitions; those that there are not are left out."""
         check_length("partitionsToGet", partitions_to_get, MAX_GET)
-        return super().batch_get_partition(database_name, table_name, partitions_to_get)
+        with self._partitions:
+            return super().batch_get_partition(database_name, table_name, partitions_to_get)
 
 
 def get_partitions(self: GlueResponse) -> str:
@@ -82,7 +104,9 @@ def get_partitions(self: GlueResponse) -> str:
     """
     request = self.parameters
     found = self.glue_backend.get_partitions(
-        request["DatabaseName"], request["TableName"], request.get("Expression")
+        request["DatabaseName"],
+        request["TableName"],
+        request.get("Expression"),  # type: ignore[arg-type]
     )
     segment = request.get("Segment")
     if segment:

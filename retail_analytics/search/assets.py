@@ -1,6 +1,5 @@
 """Dagster's assets of a feed's search index. Thin: the work is in the modules beside this one."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
@@ -24,12 +23,23 @@ from retail_analytics.search.bulk import BulkWriter
 from retail_analytics.search.dead_letters import DeadLetterStore
 from retail_analytics.search.environment import dead_letter_prefix, search_of
 from retail_analytics.search.health import Health, read_health
-from retail_analytics.search.history import HistoryIndexer
+from retail_analytics.search.history import HistoryIndexer, Indexed
+from retail_analytics.search.reindex import Reindexed, Reindexer
 from retail_analytics.search.templates import ensure_template
 from retail_analytics.settings import Settings
 
 RowsOfDays = Callable[[Pipeline, Sequence[date]], Iterable[Mapping[str, Any]]]
 """The compacted rows of these event days, keyed by column name, streamed."""
+
+
+class TemplateConfig(dg.Config):
+    """How to bring the indices to what the feed declares.
+
+    Attributes:
+        reindex: Move months whose index maps a field otherwise into new indices; readers see no gap.
+    """
+
+    reindex: bool = False
 
 
 def search_index_key(feed: Feed) -> dg.AssetKey:
@@ -68,18 +78,24 @@ def _index_template(feed: Feed) -> dg.AssetsDefinition:
         kinds={"opensearch"},
     )
     def index_template(
-        context: dg.AssetExecutionContext, opensearch: OpenSearchResource
+        context: dg.AssetExecutionContext, config: TemplateConfig, opensearch: OpenSearchResource
     ) -> dg.MaterializeResult[None]:
+        moved: list[Reindexed] = []
         with permanent_faults_fail():
-            state = ensure_template(opensearch.client(), feed)
-        for index, fields in state.drifted.items():
-            context.log.warning(f"{index} maps {', '.join(fields)} otherwise; it needs a new index.")
+            client = unretried(opensearch)
+            state = ensure_template(client, feed)
+            for index, fields in sorted(state.drifted.items()):
+                context.log.warning(f"{index} maps {', '.join(fields)} otherwise; it needs a new index.")
+                if config.reindex:
+                    moved.append(Reindexer(client, feed).move(index))
+                    context.log.info(f"{moved[-1].documents} documents moved to {moved[-1].new}.")
         metadata: dict[str, Any] = {
             "template": state.name,
             "changed": state.changed,
             "indices_added_to_alias": list(state.aliased),
             "indices_with_new_fields": list(state.extended),
-            "indices_mapped_otherwise": sorted(state.drifted),
+            "indices_mapped_otherwise": sorted(state.drifted.keys() - {each.old for each in moved}),
+            "months_reindexed": [each.month for each in moved],
         }
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(state.digest))
 
@@ -124,15 +140,9 @@ def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> d
             client.indices.refresh(index=f"{search_of(feed).alias}-*", ignore_unavailable=True)
         if done.dead:
             context.log.warning(f"{done.dead} rows set aside; the first: {done.first_reason}")
-        seconds = time.monotonic() - started
-        metadata: dict[str, Any] = {
-            "event_days": len(days),
-            **{name: value for name, value in dataclasses.asdict(done).items() if name != "first_reason"},
-            "documents": done.documents,
-            "seconds": round(seconds, 2),
-            "documents_per_second": round(done.documents / seconds, 1) if seconds else 0.0,
-        }
-        return dg.MaterializeResult(metadata=metadata)
+        for key in context.partition_keys:
+            context.add_asset_metadata({"rows": done.days.get(key, 0)}, partition_key=key)
+        return dg.MaterializeResult(metadata=run_metadata(done, time.monotonic() - started))
 
     return search_index
 
@@ -154,6 +164,23 @@ def _index_health(feed: Feed) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=health_metadata(health))
 
     return index_health
+
+
+def run_metadata(done: Indexed, seconds: float) -> dict[str, Any]:
+    """What a run of the index did, over all of its days."""
+    numbers = {
+        "rows": done.rows,
+        "created": done.created,
+        "unchanged": done.unchanged,
+        "dead letters": done.dead,
+        "without id": done.without_id,
+        "retried": done.retried,
+        "bulks": done.bulks,
+        "bytes": done.bytes,
+        "seconds": round(seconds, 2),
+        "documents per second": round(done.documents / seconds, 1) if seconds else 0.0,
+    }
+    return {f"whole run: {name}": value for name, value in numbers.items()}
 
 
 def health_metadata(health: Health) -> dict[str, Any]:

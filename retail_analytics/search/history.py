@@ -10,9 +10,9 @@ the lake does not know, and another name would make it a second document.
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from retail_analytics.search.documents import Document, DocumentMaker, Origin
@@ -51,6 +51,7 @@ class Indexed:
         bulks: Bulk requests.
         bytes: Bytes of their bodies.
         first_reason: Why the first dead letter is one, or empty.
+        days: Event day, ``YYYY-MM-DD``, to the number of its rows that have an id and a readable day.
     """
 
     rows: int = 0
@@ -62,6 +63,7 @@ class Indexed:
     bulks: int = 0
     bytes: int = 0
     first_reason: str = ""
+    days: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def documents(self) -> int:
@@ -80,6 +82,7 @@ class Indexed:
             bulks=self.bulks + other.bulks,
             bytes=self.bytes + other.bytes,
             first_reason=self.first_reason or other.first_reason,
+            days=Counter(self.days) + Counter(other.days),
         )
 
 
@@ -136,6 +139,7 @@ class HistoryIndexer:
         self, maker: DocumentMaker, keys: Mapping[str, str], batch: list[Mapping[str, Any]]
     ) -> tuple[list[Document], list[DeadLetter], Indexed]:
         documents, letters, without_id = [], [], 0
+        days: Counter[str] = Counter()
         for row in batch:
             record = {source: row.get(name) for name, source in keys.items()}
             record_id = record.get(maker.rules.record_id)
@@ -143,11 +147,13 @@ class HistoryIndexer:
                 without_id += 1
                 continue
             made = maker.from_record(record, Origin(position=str(record_id), record=record))
+            if made.day is not None:
+                days[made.day] += 1
             if isinstance(made, Document):
                 documents.append(made)
             else:
                 letters.append(letter_of_invalid(maker, made))
-        return documents, letters, Indexed(rows=len(batch), without_id=without_id)
+        return documents, letters, Indexed(rows=len(batch), without_id=without_id, days=days)
 
     def _finish(
         self, maker: DocumentMaker, documents: list[Document], letters: list[DeadLetter], counts: Indexed

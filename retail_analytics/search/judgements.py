@@ -218,7 +218,7 @@ def mapping(drift: Mapping[str, Sequence[str]], lacking: Mapping[str, Sequence[s
     if drift:
         index, fields = next(iter(drift.items()))
         detail = f"{len(drift)} indices map fields otherwise, such as {index}: {', '.join(fields)}"
-        return Finding("mapping", "error", detail, "Index their months again into new indices.")
+        return Finding("mapping", "error", detail, "Materialize index_template with reindex: true.")
     if lacking:
         index, fields = next(iter(lacking.items()))
         detail = f"{len(lacking)} indices lack fields, such as {index}: {', '.join(fields)}"

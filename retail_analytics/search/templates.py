@@ -120,7 +120,7 @@ def ensure_template(client: OpenSearch, feed: Feed) -> TemplateState:
     """Make the server's template, the alias and the fields of existing indices as declared.
 
     A second call changes nothing. Fields that are mapped otherwise in an existing index are reported and
-    left: changing them takes a new index.
+    left: changing them takes a new index (``reindex.py``).
 
     Raises:
         OpenSearchException: The server does not answer, or refuses.

@@ -29,7 +29,7 @@ def create(table: dict[str, str], numbers: range) -> None:
             {"Values": [str(number)], "StorageDescriptor": STORAGE}
             for number in range(start, min(start + 100, numbers.stop))
         ]
-        assert glue.batch_create_partition(**table, PartitionInputList=batch)["Errors"] == []
+        assert glue.batch_create_partition(**table, PartitionInputList=batch).get("Errors", []) == []
 
 
 def test_all_pages_hold_every_partition_once(table: dict[str, str]) -> None:
@@ -62,7 +62,7 @@ def test_batch_get_leaves_out_what_there_is_not(table: dict[str, str]) -> None:
         **table, PartitionsToGet=[{"Values": ["1"]}, {"Values": ["9"]}]
     )
     assert [partition["Values"] for partition in answer["Partitions"]] == [["1"]]
-    assert answer["UnprocessedKeys"] == []
+    assert answer.get("UnprocessedKeys", []) == []
 
 
 def test_batches_above_the_limits_are_refused(table: dict[str, str]) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from retail_analytics.search.dead_letters import DeadLetterStore
     from retail_analytics.settings import Settings
 
+NODE = "retail_trans__search_index"
 FROM_TO = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
@@ -128,9 +129,13 @@ def test_a_range_of_days_is_indexed_in_one_run(
     result = run(definitions, search_index_key(feed), tags=tags)
     assert result.success
     assert empty_search.count(index="retail_trans")["count"] == 30
-    metadata = result.asset_materializations_for_node("retail_trans__search_index")[0].metadata
-    assert metadata["created"].value == 30
-    assert metadata["dead"].value == 0
+    told = {each.partition: each.metadata for each in result.asset_materializations_for_node(NODE)}
+    assert {day: metadata["rows"].value for day, metadata in told.items()} == {
+        **{f"2025-12-0{day}": 10 for day in (1, 2, 3)},
+        **{f"2025-12-0{day}": 0 for day in (4, 5)},
+    }
+    assert {metadata["whole run: created"].value for metadata in told.values()} == {30}
+    assert {metadata["whole run: dead letters"].value for metadata in told.values()} == {0}
     assert checks(result)["documents_reconcile"].passed
 
 
@@ -139,9 +144,9 @@ def test_a_day_indexed_again_changes_nothing(
 ) -> None:
     for created in (10, 0):
         result = run(definitions, search_index_key(feed), partition_key="2025-12-02")
-        metadata = result.asset_materializations_for_node("retail_trans__search_index")[0].metadata
-        assert metadata["created"].value == created
-        assert metadata["documents"].value == 10
+        metadata = result.asset_materializations_for_node(NODE)[0].metadata
+        assert metadata["whole run: created"].value == created
+        assert metadata["rows"].value == 10
         reconciled = checks(result)["documents_reconcile"]
         assert reconciled.passed
         assert reconciled.metadata["documents"].value == 10

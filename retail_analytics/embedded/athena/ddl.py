@@ -39,7 +39,7 @@ def _failed(message: str) -> QueryFailedError:
 def create_database(session: Session, sql: str) -> Answer:
     """CREATE DATABASE [IF NOT EXISTS] name [COMMENT …] [LOCATION …]."""
     tree = grammar.parse(sql, "athena")
-    name = tree.find(exp.Table).name.lower()  # type: ignore[union-attr]
+    name = _database_name(tree)
     if name in session.catalog.glue.databases:
         if tree.args.get("exists"):
             return DONE
@@ -57,7 +57,7 @@ def create_database(session: Session, sql: str) -> Answer:
 def drop_database(session: Session, sql: str) -> Answer:
     """DROP DATABASE [IF EXISTS] name [RESTRICT | CASCADE]."""
     tree = grammar.parse(sql, "athena")
-    name = tree.find(exp.Table).name.lower()  # type: ignore[union-attr]
+    name = _database_name(tree)
     if name not in session.catalog.glue.databases:
         if tree.args.get("exists"):
             return DONE
@@ -70,6 +70,13 @@ def drop_database(session: Session, sql: str) -> Answer:
         )
     session.catalog.glue.delete_database(name)
     return DONE
+
+
+def _database_name(tree: exp.Expr) -> str:
+    table = tree.find(exp.Table)
+    if table is None:
+        raise not_supported("a database without a name")
+    return next(part for part in reversed(grammar.split_name(table)) if part)
 
 
 def create_external_table(session: Session, sql: str) -> Answer:

@@ -141,12 +141,12 @@ def bind(tree: exp.Expr, parameters: Sequence[str]) -> exp.Expr:
 
 def split_name(table: exp.Table) -> tuple[str, str, str]:
     """(catalog, database, table) in lower case; also where all of it stands in one pair of backticks."""
-    parts = [
-        part.name.lower() for part in (table.args.get("catalog"), table.args.get("db"), table.this) if part
-    ]
+    found = (table.args.get("catalog"), table.args.get("db"), table.args.get("this"))
+    parts = [part.name.lower() for part in found if part]
     if len(parts) == 1:
         parts = parts[0].split(".")
-    return ("", "", "")[: 3 - len(parts)] + tuple(parts[-3:])  # type: ignore[return-value]
+    catalog, database, name = ["", "", "", *parts][-3:]
+    return catalog, database, name
 
 
 def token_position(token: Token) -> Position:

@@ -41,7 +41,8 @@ def view_of(session: Session, table: Table, predicate: str | None) -> str:
     wanted = [item for _, items in groups for item in items]
     copies = session.fetch(wanted, text=reader.is_text)
     if copies:
-        rows = reader.read(table, copies)
+        # Two partitions may point at one location: it is read once, and the join below gives its rows to both.
+        rows = reader.read(table, list({copy.ordinal: copy for copy in copies}.values()))
         sql = _joined(session, table, groups, copies, rows)
     else:
         sql = _nothing(table)

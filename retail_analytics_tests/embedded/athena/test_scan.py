@@ -251,3 +251,11 @@ def test_an_unknown_serde_or_bucket_is_named(cloud: Cloud) -> None:
     assert cloud.fails("SELECT * FROM t").startswith("NOT_SUPPORTED: the SerDe org.example.Odd")
     cloud.rows(f"CREATE EXTERNAL TABLE u (line string) {LINES} LOCATION 's3://no-such-bucket/t/'")
     assert "no-such-bucket" in cloud.fails("SELECT * FROM u")
+
+
+def test_pruning_does_not_take_a_condition_from_elsewhere(cloud: Cloud) -> None:
+    hours(cloud)
+    outer = "(VALUES 8) AS o(hour)"
+    assert cloud.rows(f"SELECT (SELECT max(hour) FROM (SELECT hour FROM lines)) FROM {outer} WHERE hour = 8") == [("10",)]
+    assert cloud.rows(f"SELECT (SELECT hour FROM lines WHERE hour = 9 LIMIT 1) FROM {outer} WHERE hour = 8") == [("9",)]
+    assert cloud.rows(f"SELECT 1 FROM {outer} WHERE hour = 8 AND 10 IN (SELECT hour FROM lines)") == [("1",)]
