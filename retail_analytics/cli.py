@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     # Each stage registers its own commands; what they import is light.
+    from retail_analytics.commands.local import furnish
     from retail_analytics.embedded.commands import add_commands as add_embedded
     from retail_analytics.ingest.commands import add_commands as add_ingest
     from retail_analytics.search.commands import add_commands as add_search
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="retail-analytics", description="A retailer's analytics, on AWS or on this machine."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_embedded(commands)
+    add_embedded(commands, furnish=furnish)
     add_ingest(commands)
     _add_demo(commands)
     _add_dev(commands)
@@ -57,7 +58,7 @@ def _expected() -> tuple[type[Exception], ...]:
     """The errors that are told in one sentence; anything else is a defect and shows its trace."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from retail_analytics.commands.backfill import RangeError
+    from retail_analytics.commands.backfill import BackfillError
     from retail_analytics.commands.demo import DemoError
     from retail_analytics.commands.local import LocalError
     from retail_analytics.embedded.cloud import CloudError
@@ -66,8 +67,8 @@ def _expected() -> tuple[type[Exception], ...]:
     from retail_analytics.settings import SettingsError
 
     return (
-        *(AthenaError, BotoCoreError, ClientError, CloudError, DemoError),
-        *(IngestError, LocalError, RangeError, SettingsError),
+        *(AthenaError, BackfillError, BotoCoreError, ClientError, CloudError, DemoError),
+        *(IngestError, LocalError, SettingsError),
     )
 
 

@@ -68,7 +68,11 @@ def _accounted(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
         catalog = Catalog(glue.get_client(), settings.database)
         states = hour_states(s3.get_client(), catalog, feed, settings, start, end)
         filled = [state for state in states if state.raw.objects]
-        problems = [f"{_name(state)}: raw has changed since" for state in states if not state.current]
+        problems = [
+            f"{_name(state)}: {'raw has changed since' if state.published else 'not compacted yet'}"
+            for state in states
+            if not state.current
+        ]
         problems += _miscounted(athena, feed, settings, [state for state in filled if state.published])
         return _result(
             problems,

@@ -64,10 +64,10 @@ class HourResult:
         objects: Objects that compaction wrote.
         bytes: Their bytes.
         event_days: Days of which it holds events.
-        former_days: Days of which it held events before this.
+        former_days: Days of which it held events before this, in any publication.
         query_id: The CTAS.
         scanned_bytes: Its share, by raw bytes, of what the CTAS and the audit read.
-        preview: A few records, cells separated by ``|``.
+        preview: A few records, a JSON array of texts a line.
         problem: Why it failed.
     """
 
@@ -123,17 +123,16 @@ def compact(
         published = _published(pipeline, waiting)
         settled = {hour: _settled(raw[hour], published.get(hour), force) for hour in waiting}
         results |= {hour: result for hour, result in settled.items() if result is not None}
-        results |= _withdraw(pipeline, [raw[h] for h in waiting if not raw[h].objects and h in published])
+        emptied = [raw[hour] for hour in waiting if _is_emptied(raw[hour], published.get(hour))]
+        results |= _withdraw(pipeline, emptied, published)
         todo = [raw[hour] for hour in waiting if settled[hour] is None and raw[hour].objects]
-        if not todo:
-            break
         done = 0
         for batch, buckets in batches(todo, pipeline.settings.target_file_bytes):
             results |= _compact_batch(pipeline, batch, buckets, published)
             done += len(batch)
             log(f"{done} of {len(todo)} hours with news compacted, up to {hours_.part(batch[-1].hour)}.")
-        # Promise 2: an hour that changed while it was compacted starts over, published or not.
-        waiting = _changed_meanwhile(pipeline, todo)
+        # Promise 2: an hour that changed while it was compacted or withdrawn starts over, published or not.
+        waiting = _changed_meanwhile(pipeline, [*emptied, *todo])
         if not waiting:
             break
         log(f"{len(waiting)} hour(s) changed meanwhile; starting over with them (attempt {attempt}).")
@@ -172,7 +171,7 @@ def batches(raw: Sequence[RawHour], target_file_bytes: int) -> Iterator[tuple[li
 def _settled(raw: RawHour, published: Partition | None, force: bool) -> HourResult | None:
     """The result of an hour that needs no work, or None."""
     if not raw.objects:
-        return HourResult(raw.hour, "empty", EMPTY)
+        return read_noted(raw.hour, published.parameters if published else {"digest": EMPTY}, "empty")
     if published is None or force:
         return None
     noted = published.parameters
@@ -187,21 +186,38 @@ def _published(pipeline: Pipeline, hours: Sequence[datetime]) -> dict[datetime, 
     return {hours_.from_partition_values(list(values)): item for values, item in found.items()}
 
 
-def _withdraw(pipeline: Pipeline, emptied: Sequence[RawHour]) -> dict[datetime, HourResult]:
-    """Hours whose objects are all gone: their partitions go too, and their event days are told."""
-    if not emptied:
-        return {}
-    before = _published(pipeline, [raw.hour for raw in emptied])
+def _is_emptied(raw: RawHour, published: Partition | None) -> bool:
+    return not raw.objects and published is not None and published.parameters.get("digest") != EMPTY
+
+
+def _withdraw(
+    pipeline: Pipeline, emptied: Sequence[RawHour], published: Mapping[datetime, Partition]
+) -> dict[datetime, HourResult]:
+    """Publish hours whose objects are all gone as empty; their partitions note which days they held.
+
+    Dropping the partitions would forget these days, should the run die before it has told anybody.
+    """
+    feed, settings = pipeline.feed, pipeline.settings
     values = [tuple(hours_.partition_values(raw.hour)) for raw in emptied]
-    pipeline.catalog.delete(tables.rejects_table(pipeline.feed, pipeline.settings), values)
-    pipeline.catalog.delete(tables.compacted_table(pipeline.feed, pipeline.settings), values)
-    return {
-        hour: HourResult(hour, "empty", EMPTY, former_days=_noted_days(partition))
-        for hour, partition in before.items()
-    }
+    results = [
+        HourResult(raw.hour, "empty", EMPTY, former_days=_noted_days(published[raw.hour])) for raw in emptied
+    ]
+    table = tables.compacted_table(feed, settings)
+    pipeline.catalog.delete(tables.rejects_table(feed, settings), values)
+    pipeline.catalog.put(
+        table,
+        [
+            Partition(at, f"{table.location}empty/", noted(result))
+            for at, result in zip(values, results, strict=True)
+        ],
+        existing=values,
+    )
+    return {result.hour: result for result in results}
 
 
 def _changed_meanwhile(pipeline: Pipeline, done: Sequence[RawHour]) -> list[datetime]:
+    if not done:
+        return []
     now = objects.list_these(pipeline.s3, pipeline.settings.bucket, pipeline.feed, [raw.hour for raw in done])
     return [raw.hour for raw in done if now[raw.hour].digest != raw.digest]
 
@@ -307,7 +323,7 @@ def _publish(
     good = [r for r in results.values() if r.state == "published" and r.hour not in changed]
     if not good:
         return
-    _publish_rejects(pipeline, good, published)
+    _publish_rejects(pipeline, good)
     _index_event_days(pipeline, good)
     table = tables.compacted_table(pipeline.feed, pipeline.settings)
     pipeline.catalog.put(
@@ -324,13 +340,12 @@ def _publish(
     )
 
 
-def _publish_rejects(
-    pipeline: Pipeline, good: Sequence[HourResult], published: Mapping[datetime, Partition]
-) -> None:
+def _publish_rejects(pipeline: Pipeline, good: Sequence[HourResult]) -> None:
     """Rejects are there before the hour's good rows; those of an hour that has none any more go."""
     feed, settings = pipeline.feed, pipeline.settings
     table = tables.rejects_table(feed, settings)
-    had = {h for h, partition in published.items() if int(partition.parameters.get("rejected", "0"))}
+    # Asked, not read from what is published: an attempt that died here left rejects that nothing else notes.
+    had = pipeline.catalog.get(table, [tuple(hours_.partition_values(result.hour)) for result in good])
     with_rejects = [result.hour for result in good if result.counts.rejected]
     if with_rejects:
         with staging.staged(
@@ -347,10 +362,10 @@ def _publish_rejects(
                     Partition(tuple(hours_.partition_values(hour)), written.location_of(hours_.part(hour)))
                     for hour in with_rejects
                 ],
-                existing=[tuple(hours_.partition_values(hour)) for hour in had],
+                existing=had,
             )
-    cured = [result.hour for result in good if not result.counts.rejected and result.hour in had]
-    pipeline.catalog.delete(table, [tuple(hours_.partition_values(hour)) for hour in cured])
+    kept = {tuple(hours_.partition_values(hour)) for hour in with_rejects}
+    pipeline.catalog.delete(table, [values for values in had if values not in kept])
 
 
 def _index_event_days(pipeline: Pipeline, good: Sequence[HourResult]) -> None:
@@ -376,7 +391,11 @@ def _rules() -> str:
 
 
 def _noted_days(partition: Partition | None) -> tuple[str, ...]:
-    return _days(partition.parameters, "event_days") if partition else ()
+    """The days of an hour's publication and of those before it: any of them may not have been told yet."""
+    if partition is None:
+        return ()
+    noted_on = partition.parameters
+    return tuple(sorted({*_days(noted_on, "event_days"), *_days(noted_on, "former_days")}))
 
 
 def _days(parameters: Mapping[str, str], name: str) -> tuple[str, ...]:

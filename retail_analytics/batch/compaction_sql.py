@@ -26,6 +26,7 @@ RULES_VERSION = 1
 """Part of what a published hour was made by: a change of these statements' meaning raises it."""
 
 PREVIEW_ROWS = 3
+_PREVIEW_CELL = 80  # characters; the preview is noted on a Glue partition, whose parameters are bounded
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _INTEGERS = ("tinyint", "smallint", "int", "integer", "bigint")
@@ -62,7 +63,7 @@ def audit_select(feed: Feed, settings: Settings, hours: Sequence[datetime], writ
     """Raw and written side by side, a row an hour.
 
     Columns: ``part``; ``lines``, ``rejected``, ``duplicates``, ``without_id`` of raw; ``compacted``,
-    ``event_days`` (comma separated) and ``preview`` (lines of cells separated by ``|``) of what was
+    ``event_days`` (comma separated) and ``preview`` (a JSON array of texts a line) of what was
     written; and for each column of the feed ``raw_count_i``/``written_count_i`` (values that are not NULL)
     and, for numbers, ``raw_sum_i``/``written_sum_i``, in the order of :func:`compared`.
     """
@@ -206,8 +207,11 @@ def _summed(column: Column) -> str:
 
 
 def _preview_row(feed: Feed) -> str:
-    cells = ", ".join(f"coalesce(CAST({_q(column)} AS varchar), '')" for column in feed.columns)
-    return f"concat_ws('|', {cells})"
+    """A row as a JSON array of short texts: no cell's content can be taken for a separator."""
+    cells = ", ".join(
+        f"substr(coalesce(CAST({_q(column)} AS varchar), ''), 1, {_PREVIEW_CELL})" for column in feed.columns
+    )
+    return f"json_format(CAST(ARRAY[{cells}] AS JSON))"
 
 
 def _q(column: Column) -> str:

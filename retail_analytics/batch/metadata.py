@@ -5,6 +5,8 @@ Numbers stay numbers, so that Dagster plots them; the preview is a Markdown tabl
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from retail_analytics.settings import Settings
 
 _TEBIBYTE = 1024**4
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_MARKUP = {ord(char): f"&#{ord(char)};" for char in r"\`*_~[]<>&|"}
 Metadata = dict[str, dg.MetadataValue]
 
 
@@ -78,9 +82,15 @@ def of_day(result: DayResult, settings: Settings) -> Metadata:
 
 
 def markdown_table(names: Sequence[str], preview: str) -> str:
-    """A Markdown table of preview lines, whose cells are separated by ``|`` already."""
-    head = f"| {' | '.join(names)} |\n|{' --- |' * len(names)}"
-    return "\n".join([head, *(f"| {line.replace('|', ' | ')} |" for line in preview.splitlines())])
+    """A Markdown table of preview lines, each a JSON array of texts; no text can break out of its cell."""
+    rows = [json.loads(line) for line in preview.split("\n")]
+    lines = [" | ".join(names), *(" | ".join(_cell(text) for text in row) for row in rows)]
+    lines.insert(1, " | ".join("---" for _ in names))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return _CONTROL.sub(" ", text).translate(_MARKUP)
 
 
 def column_schema(columns: Sequence[tuple[str, str, str]]) -> dg.TableSchema:

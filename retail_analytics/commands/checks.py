@@ -18,8 +18,8 @@ def run_checks() -> int:
             verdict = "passed" if evaluation.passed else "FAILED"
             name = f"{'/'.join(evaluation.asset_key.path)}: {evaluation.check_name}"
             print(f"{verdict}  {name}  {evaluation.description or ''}".rstrip())
-        if not result.success:
-            print(f"A check did not run to its end: {jobs.failure_of(result)}")
+        for failure in [] if result.success else jobs.failures_of(result):
+            print(f"FAILED  {failure}")
     passed = sum(evaluation.passed for evaluation in evaluations)
     print(f"{passed} of {len(evaluations)} checks passed.")
     return 0 if result.success and evaluations and passed == len(evaluations) else 1

@@ -231,7 +231,7 @@ def _await(target: int, count: Callable[[], int], already: float = 0.0) -> tuple
 
 def _finished(result: dg.ExecuteInProcessResult) -> None:
     if not result.success:
-        raise DemoError(jobs.failure_of(result))
+        raise DemoError(jobs.failures_of(result)[0])
 
 
 @contextmanager

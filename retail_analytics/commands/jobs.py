@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from dagster._core.execution.plan.objects import StepFailureData
+
     from retail_analytics.feeds import Feed
     from retail_analytics.settings import Settings
 
@@ -73,16 +75,23 @@ def run_job(
     return job.execute_in_process(run_config=_LOGGING, instance=instance, raise_on_error=False)
 
 
-def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    """Why a run failed, in the words of its first failed step."""
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description
-            if data.error:
-                return data.error.message.strip()
-    return "it failed outside its steps; its run in the UI says more"
+def failures_of(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Why each failed step of a run failed, a sentence each."""
+    return [
+        f"{event.step_key}: {_reason(event.step_failure_data)}"
+        for event in result.all_events
+        if event.is_step_failure
+    ] or ["it failed outside its steps; its run in the UI says more"]
+
+
+def _reason(data: StepFailureData) -> str:
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    # Dagster's own wrapper comes first; what went wrong is at the end of the chain.
+    while error and error.cause:
+        error = error.cause
+    return error.message.strip() if error else "no message"
 
 
 def report_raw_hours(feed: Feed, settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:

@@ -73,22 +73,12 @@ def local_deployment(
             f" `retail-analytics down --state-dir {state}`, or give another --state-dir."
         )
     shutil.rmtree(state, ignore_errors=True)
-    home = state / "dagster"
-    home.mkdir(parents=True)
-    shutil.copy(_INSTANCE_FILE, home / "dagster.yaml")
     running = cloud.start(state, port=port, die_with_parent=True)
     before = {name: os.environ.get(name) for name in ("DAGSTER_HOME", "RETAIL_FIRST_HOUR")}
     try:
         with running.applied():
-            os.environ["DAGSTER_HOME"] = str(home.resolve())
-            settings = Settings.from_env()
-            provision(settings, FEEDS, running.id, firehose_interval_seconds=firehose_interval_seconds)
-            for feed in FEEDS:
-                if feed.search is not None:
-                    # The handler gives records back rather than write into an index without a template.
-                    ensure_template(OpenSearchResource.of(settings).client(), feed)
-                    running.add_function(handler(feed, settings))
-            yield LocalDeployment(running, home)
+            os.environ |= furnish(running, state, firehose_interval_seconds=firehose_interval_seconds)
+            yield LocalDeployment(running, state / "dagster")
     finally:
         for name, value in before.items():
             if value is None:
@@ -96,6 +86,33 @@ def local_deployment(
             else:
                 os.environ[name] = value
         running.stop()
+
+
+def furnish(
+    running: cloud.EmbeddedCloud, state: Path, *, firehose_interval_seconds: int | None = None
+) -> dict[str, str]:
+    """Make the product's resources in a fresh cloud, and a fresh Dagster home beside it.
+
+    Args:
+        running: The cloud; the environment points at it.
+        state: Its folder.
+        firehose_interval_seconds: How long Firehose gathers records; the feeds' own by default.
+
+    Returns:
+        The variables that go with the cloud.
+    """
+    home = state / "dagster"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    shutil.copy(_INSTANCE_FILE, home / "dagster.yaml")
+    settings = Settings.from_env()
+    provision(settings, FEEDS, running.id, firehose_interval_seconds=firehose_interval_seconds)
+    for feed in FEEDS:
+        if feed.search is not None:
+            # The handler gives records back rather than write into an index without a template.
+            ensure_template(OpenSearchResource.of(settings).client(), feed)
+            running.add_function(handler(feed, settings))
+    return {"DAGSTER_HOME": str(home.resolve())}
 
 
 def handler(feed: Feed, settings: Settings) -> FunctionSpec:

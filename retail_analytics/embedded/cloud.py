@@ -19,9 +19,9 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
 
@@ -35,6 +35,8 @@ LOCK_NAME = "cloud.lock"
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
 _HTTP_TIMEOUT_SECONDS = 10.0
+# A cloud that is to end with this process watches its end of a pipe, which must therefore not be collected.
+_PARENT_PIPES: dict[int, IO[bytes]] = {}
 
 
 class CloudError(RuntimeError):
@@ -47,7 +49,6 @@ class EmbeddedCloud:
 
     state: Path
     address: CloudAddress
-    _parent_pipe: Any = field(default=None, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -114,9 +115,10 @@ class EmbeddedCloud:
 
     def stop(self) -> None:
         """End it and all its processes."""
-        if self._parent_pipe is not None:
-            self._parent_pipe.close()
         end(self.state, self.pid)
+        pipe = _PARENT_PIPES.pop(self.pid, None)
+        if pipe is not None:
+            pipe.close()
 
     def _control(self, method: str, page: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
         body = None if document is None else json.dumps(document).encode()
@@ -194,7 +196,9 @@ def start(
         process.terminate()
         process.wait(STOP_TIMEOUT_SECONDS)
         raise
-    return EmbeddedCloud(state, CloudAddress.read(state / ADDRESS_NAME), process.stdin)
+    if process.stdin is not None:
+        _PARENT_PIPES[process.pid] = process.stdin
+    return EmbeddedCloud(state, CloudAddress.read(state / ADDRESS_NAME))
 
 
 def _server_environment() -> dict[str, str]:

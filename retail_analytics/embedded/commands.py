@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,19 @@ DEFAULT_STATE = Path(".retail")
 _UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
-def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
-    """Register the commands; each sets ``run`` to a callable of the namespace that answers an exit status."""
+Furnish = Callable[[cloud.EmbeddedCloud, Path], Mapping[str, str]]
+"""Puts a product's own things into a fresh cloud, given its state folder; returns variables to go with it."""
+
+_MORE_ENVIRONMENT = "environment.json"
+
+
+def add_commands(subparsers: argparse._SubParsersAction[Any], furnish: Furnish | None = None) -> None:
+    """Register the commands; each sets ``run`` to a callable of the namespace that answers an exit status.
+
+    Args:
+        subparsers: Where to register them.
+        furnish: What ``up`` does with a fresh cloud, unless it is asked for a bare one.
+    """
     up_parser = _command(subparsers, "up", up, "start the embedded cloud and print its environment")
     up_parser.add_argument("--port", type=int, help="the AWS endpoint's port (default: a free one)")
     up_parser.add_argument(
@@ -29,6 +41,9 @@ def add_commands(subparsers: argparse._SubParsersAction[Any]) -> None:
     up_parser.add_argument(
         "--functions", type=Path, help="a JSON file with a list of functions on streams, run on their records"
     )
+    if furnish is not None:
+        up_parser.add_argument("--bare", action="store_true", help="leave the cloud empty")
+    up_parser.set_defaults(furnish=furnish)
     _export_option(up_parser)
     _command(subparsers, "down", down, "end the embedded cloud")
     status_parser = _command(subparsers, "status", status, "show what runs and how it fares")
@@ -67,7 +82,11 @@ def up(arguments: argparse.Namespace) -> int:
         )
     except (cloud.CloudError, ValueError, OSError) as error:
         return _fail(error)
-    print_environment(running, export=arguments.export)
+    if arguments.furnish is not None and not arguments.bare:
+        with running.applied():
+            more = arguments.furnish(running, arguments.state_dir)
+        (arguments.state_dir / _MORE_ENVIRONMENT).write_text(json.dumps(dict(more)))
+    print_environment(running, arguments.state_dir, export=arguments.export)
     return 0
 
 
@@ -138,15 +157,17 @@ def env(arguments: argparse.Namespace) -> int:
         running = cloud.load(arguments.state_dir)
     except cloud.CloudError as error:
         return _fail(error)
-    print_environment(running, export=arguments.export)
+    print_environment(running, arguments.state_dir, export=arguments.export)
     return 0
 
 
-def print_environment(running: cloud.EmbeddedCloud, *, export: bool) -> None:
+def print_environment(running: cloud.EmbeddedCloud, state: Path, *, export: bool) -> None:
     """Print ``K=V`` lines, or with ``export`` lines that a shell can eval."""
     if export:
         print(f"unset {' '.join(_UNSET)}")
-    for name, value in running.environment().items():
+    more = state / _MORE_ENVIRONMENT
+    furnished: dict[str, str] = json.loads(more.read_text()) if more.is_file() else {}
+    for name, value in {**running.environment(), **furnished}.items():
         print(f"export {name}={shlex.quote(value)}" if export else f"{name}={value}")
 
 

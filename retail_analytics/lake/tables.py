@@ -206,10 +206,7 @@ def ddl(table: Table, database: str) -> str:
     )
     keys = ", \n".join(f"  `{name}` {type_}" for name, type_ in table.partitioned_by)
     storage = _STORAGE[table.format]
-    properties = ", ".join(
-        f"{_literal(key)}={_literal(value.encode('unicode_escape').decode())}"
-        for key, value in storage.parameters.items()
-    )
+    properties = ", ".join(f"{_literal(key)}={_literal(value)}" for key, value in storage.parameters.items())
     serde_properties = f"\nWITH SERDEPROPERTIES ({properties})" if properties else ""
     return (
         f"CREATE EXTERNAL TABLE `{database}.{table.name}`(\n{columns})\n"
@@ -222,4 +219,6 @@ def ddl(table: Table, database: str) -> str:
 
 
 def _literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    """A string of DDL, which is Hive's: a quote is escaped by a backslash, never doubled."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return "'" + "".join(char if char >= " " else f"\\u{ord(char):04x}" for char in escaped) + "'"

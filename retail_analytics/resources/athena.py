@@ -6,6 +6,7 @@ deadline, hence this one. Not here: the SQL (``batch/``, ``feeds/``) and its quo
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 # The service's names for "ask again later"; anything else is permanent and is not retried.
 THROTTLING_CODES = ("ThrottlingException", "TooManyRequestsException")
+
+# pyathena logs a failed call with its whole trace, and raises it; once is enough.
+logging.getLogger("pyathena").setLevel(logging.CRITICAL)
 
 _FIRST_WAIT_SECONDS = 0.02
 _LONGEST_WAIT_SECONDS = 2.0

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import date
 
     from mypy_boto3_s3 import S3Client
@@ -126,17 +126,26 @@ class DeadLetterStore:
             name = "sha256-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         return f"{self.prefix}day={letter.day}/{name}.json"
 
-    def put(self, letters: Sequence[DeadLetter]) -> list[tuple[DeadLetter, str]]:
-        """Store letters; returns those that could not be stored, each with the reason."""
+    def put(
+        self, letters: Sequence[DeadLetter], expired: Callable[[], bool] = lambda: False
+    ) -> list[tuple[DeadLetter, str]]:
+        """Store letters; returns those that could not be stored, each with the reason.
+
+        Args:
+            letters: The letters.
+            expired: Whether there is no time for another one.
+        """
         if not letters:
             return []
         with ThreadPoolExecutor(max_workers=min(_WRITERS, len(letters))) as pool:
-            reasons = list(pool.map(self._put_one, letters))
+            reasons = list(pool.map(lambda letter: self._put_one(letter, expired), letters))
         return [
             (letter, reason) for letter, reason in zip(letters, reasons, strict=True) if reason is not None
         ]
 
-    def _put_one(self, letter: DeadLetter) -> str | None:
+    def _put_one(self, letter: DeadLetter, expired: Callable[[], bool]) -> str | None:
+        if expired():
+            return "the dead letter could not be stored: no time was left."
         try:
             self.s3.put_object(
                 Bucket=self.bucket,

@@ -1,9 +1,8 @@
 """The Lambda function on a Kinesis stream: every record ends in the index, or set aside, or is given again.
 
-Here belongs the handler. Not here: what a document is
-(``documents.py``), bulk requests (``bulk.py``), dead letters (``dead_letters.py``); history is indexed by
-``history.py`` through the same three. Import chain: standard library, boto3, opensearch-py and the siblings
-named here; nothing is read or connected at import.
+Here belongs the handler. Not here: what a document is (``documents.py``), bulk requests (``bulk.py``), dead
+letters (``dead_letters.py``); history is indexed by ``history.py`` through the same three. Import chain:
+standard library, boto3, opensearch-py and the siblings named below; nothing is read or connected at import.
 
 The event source mapping must report batch item failures (``FunctionResponseTypes: ReportBatchItemFailures``)
 and should bisect on errors and have a retry limit with an S3 destination.
@@ -46,6 +45,8 @@ DEFAULT_SECONDS = 60.0
 
 _RESERVED_SHARE = 0.15  # of the remaining time, for dead letters and the answer
 _RESERVED_SECONDS = 1.0
+_FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Handler:
                 counts.invalid += 1
                 letters.append(letter_of_invalid(self.maker, made))
         failed = self._write(documents, deadline - reserve, counts, letters)
-        failed |= self._set_aside(letters, counts)
+        failed |= self._set_aside(letters, counts, deadline - _RESERVED_SECONDS / 2)
         counts.check()
         return [number for number in _sequence_numbers(event) if number in failed], counts
 
@@ -99,7 +100,7 @@ class Handler:
         counts: Counts,
         letters: list[DeadLetter],
     ) -> set[str]:
-        trouble = self._template_trouble({document.index for document in documents})
+        trouble = self._template_trouble({document.index for document in documents}, deadline)
         if trouble:
             _LOG.error("nothing is written: %s", trouble)
             counts.failed += len(documents)
@@ -117,20 +118,26 @@ class Handler:
             _LOG.warning("%d records come again: %s", len(result.failed), result.failed[0][1])
         return {document.origin.sequence_number for document, _ in result.failed}
 
-    def _template_trouble(self, indices: set[str]) -> str | None:
+    def _template_trouble(self, indices: set[str], deadline: float) -> str | None:
         """Why nothing may be written: an index made without its template maps every field by guessing."""
         if not self.template or indices <= self._checked:
             return None
-        try:
-            self.client.indices.get_index_template(name=self.template)
-        except NotFoundError:
-            return f"the index template {self.template} is missing; materialize index_template first."
-        except OpenSearchException as error:
-            return f"the index template {self.template} cannot be read: {error}"
-        self._checked.update(indices)
-        return None
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                self.client.indices.get_index_template(name=self.template)
+            except NotFoundError:
+                return f"the index template {self.template} is missing; materialize index_template first."
+            except OpenSearchException as error:
+                if self.writer.clock() + wait >= deadline:
+                    return f"the index template {self.template} cannot be read: {error}"
+            else:
+                self._checked.update(indices)
+                return None
+            self.writer.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 
-    def _set_aside(self, letters: list[DeadLetter], counts: Counts) -> set[str]:
+    def _set_aside(self, letters: list[DeadLetter], counts: Counts, deadline: float) -> set[str]:
         if not letters:
             return set()
         kinds = ", ".join(sorted({letter.kind for letter in letters}))
@@ -138,7 +145,7 @@ class Handler:
             _LOG.error("%d records can never succeed (%s), no DEAD_LETTER_BUCKET is set", len(letters), kinds)
             counts.failed += len(letters)
             return {letter.sequence_number for letter in letters}
-        lost = self.store.put(letters)
+        lost = self.store.put(letters, expired=lambda: self.writer.clock() >= deadline)
         if lost:
             _LOG.error("%d of %d records come again: %s", len(lost), len(letters), lost[0][1])
         counts.failed += len(lost)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from retail_analytics.search import history
 from retail_analytics.search.bulk import BulkWriter
 from retail_analytics.search.dead_letters import DeadLetter, DeadLetterStore
 from retail_analytics.search.documents import Document, DocumentMaker, Origin
@@ -105,14 +106,17 @@ def test_a_bucket_that_refuses_is_an_error(feed: Feed, writer: BulkWriter, s3: A
         HistoryIndexer(feed, writer, store).index([row(1, country="")])
 
 
-def test_few_rows_are_held_at_a_time(feed: Feed, store: DeadLetterStore) -> None:
+def test_few_rows_are_held_at_a_time(
+    feed: Feed, store: DeadLetterStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_BATCH_ROWS", 100)
     client = FakeClient()
     read, finished = 0, 0
     widest = 0
 
     def rows() -> Iterator[dict[str, Any]]:
         nonlocal read, widest
-        for number in range(60_000):
+        for number in range(2_000):
             read += 1
             widest = max(widest, read - finished)
             yield row(number)
@@ -122,8 +126,8 @@ def test_few_rows_are_held_at_a_time(feed: Feed, store: DeadLetterStore) -> None
         finished = count
 
     done = HistoryIndexer(feed, BulkWriter(client), store).index(rows(), progress)  # type: ignore[arg-type]
-    assert done.created == finished == 60_000
-    assert widest <= 25_000
+    assert done.created == finished == 2_000
+    assert widest <= 500
 
 
 def test_no_rows_are_nothing(feed: Feed, writer: BulkWriter, store: DeadLetterStore) -> None:

@@ -9,9 +9,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opensearchpy.exceptions import ConnectionError as NotReached
+from opensearchpy.exceptions import TransportError
 
 from retail_analytics.search import upsert_to_es
+from retail_analytics.search.counts import Counts
 from retail_analytics.search.environment import handler_environment
+from retail_analytics.search.handler_settings import HandlerSettings
 from retail_analytics_tests.search.records import Context, event, line, record, sequence_number
 
 if TYPE_CHECKING:
@@ -256,6 +260,31 @@ def test_a_mapping_that_refuses_makes_a_dead_letter(
     assert json.loads(letter.data)["Invoice"] == "C536379"
 
 
+def test_no_time_for_dead_letters_gives_them_back(
+    environment: dict[str, str], search: OpenSearch, store: DeadLetterStore
+) -> None:
+    answer = upsert_to_es.lambda_handler(event([b"no json", b"[]"]), Context(0.1))
+    assert len(answer["batchItemFailures"]) == 2
+    assert not list(store.list())
+
+
+def test_a_server_that_comes_back_in_time_gets_its_documents(
+    environment: dict[str, str], search: OpenSearch, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = upsert_to_es.handler_for(HandlerSettings.from_env(environment))
+    perform = handler.client.transport.perform_request
+    faults = [NotReached("N/A", "refused", Exception()), TransportError(503, "unavailable", {})] * 2
+
+    def flaky(*arguments: Any, **named: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return perform(*arguments, **named)
+
+    monkeypatch.setattr(handler.client.transport, "perform_request", flaky)
+    assert upsert_to_es.lambda_handler(event([line(1)]), Context(20)) == {"batchItemFailures": []}
+    assert set(in_index(search)) == {f"{1:032x}"}
+
+
 def test_a_server_that_is_down_gives_all_back(
     environment: dict[str, str], s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,3 +382,9 @@ def test_the_kinesis_payload_is_base64(environment: dict[str, str]) -> None:
     (origin,) = upsert_to_es.read_event(event([b"abc"]))
     assert origin.data == base64.b64decode(base64.b64encode(b"abc"))
     assert origin.arrived_at == "2020-09-13T12:26:40.125+00:00"
+
+
+def test_counts_that_do_not_add_up_acknowledge_nothing() -> None:
+    Counts(lines=4, created=1, unchanged=1, dead=1, failed=1).check()
+    with pytest.raises(RuntimeError, match="4 records were read and 3 accounted for"):
+        Counts(lines=4, created=1, unchanged=1, dead=1).check()

@@ -15,7 +15,7 @@ from moto.athena.models import AthenaBackend, athena_backends
 from moto.athena.responses import AthenaResponse
 from moto.core.exceptions import JsonRESTError
 
-from retail_analytics.embedded.athena import api_catalog, statements
+from retail_analytics.embedded.athena import api_catalog, grammar, statements
 from retail_analytics.embedded.athena.catalog import Catalog
 from retail_analytics.embedded.athena.engine import Engine
 from retail_analytics.embedded.athena.errors import QueryFailedError
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _MAX_QUERY_BYTES = 262_144
 _PAGE_ROWS = 1000
-# A quick query ends while its first GetQueryExecution waits, so that a client with a poll interval of a second does not
-# sleep for one; a slow one costs its client this much more a poll.
+# A quick query ends while its first GetQueryExecution waits, so that a client with a poll interval of a
+# second does not sleep for one; a slow one costs its client this much more a poll.
 _LONG_POLL_SECONDS = 0.1
 
 
@@ -203,7 +203,7 @@ class DuckAthenaBackend(AthenaBackend):
 
 def _kind(query: str) -> tuple[str, str, str]:
     try:
-        if [token.text.upper() for token in statements.grammar.tokens(query)[:1]] == ["EXECUTE"]:
+        if [token.text.upper() for token in grammar.tokens(query)[:1]] == ["EXECUTE"]:
             return "DML", "EXECUTE", ".csv"
         statement = statements.classify(query)
     except QueryFailedError:

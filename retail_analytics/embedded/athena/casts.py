@@ -1,6 +1,7 @@
 """CAST, TRY_CAST, typed literals and EXTRACT with Athena's meaning.
 
-Belongs here: conversions that a query asks for. Does not belong here: how results are printed (`column_types.py`).
+Belongs here: conversions that a query asks for. Does not belong here: how results are printed
+(`column_types.py`).
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ _WALL = {
 
 
 def rewrite_zone(node: exp.AtTimeZone) -> exp.Expr:
-    """`x AT TIME ZONE z`; DuckDB's timestamps have no zone, so it is refused where the result would need one."""
+    """`x AT TIME ZONE z`; DuckDB's timestamps have no zone, so it is refused where the result would need
+    one.
+    """
     instant = exp.Cast(this=node.this, to=exp.DataType.build("TIMESTAMPTZ", dialect="duckdb"))
     zone = node.args["zone"]
     if isinstance(zone, exp.Literal) and zone.name.upper() in {"UTC", "Z", "+00:00", "ETC/UTC"}:

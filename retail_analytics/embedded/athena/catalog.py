@@ -1,7 +1,7 @@
 """The Glue catalog of the same process, as queries see it.
 
-Belongs here: reading databases, tables and partitions into frozen values, and the few changes that SQL makes to them.
-Does not belong here: parsing of DDL (`ddl.py`), reading of data (`scan.py`).
+Belongs here: reading databases, tables and partitions into frozen values, and the few changes that SQL
+makes to them. Does not belong here: parsing of DDL (`ddl.py`), reading of data (`scan.py`).
 """
 
 from __future__ import annotations

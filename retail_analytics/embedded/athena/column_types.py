@@ -1,13 +1,13 @@
 """Types: as the Glue catalog spells them (Hive), as DuckDB does, and as Athena reports them.
 
-Belongs here: the translation between the three, and how Athena prints a value. Does not belong here: casts that a
-query asks for, which are in `functions.py`.
+Belongs here: the translation between the three, and how Athena prints a value. Does not belong here: casts
+that a query asks for, which are in `functions.py`.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sqlglot import errors as sqlglot_errors
 from sqlglot import exp
@@ -96,15 +96,20 @@ def precision_and_scale(kind: DuckDBPyType) -> tuple[int, int]:
     return _PRECISION.get(athena_type(kind), 0), 0
 
 
+def _children(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+    """The parts of a nested type; those of a decimal are numbers, and are read in `precision_and_scale`."""
+    return cast("list[tuple[str, DuckDBPyType]]", kind.children)
+
+
 def hive_type(kind: DuckDBPyType) -> str:
     """How CTAS writes a column's type into the catalog."""
     if kind.id in {"list", "array"}:
-        return f"array<{hive_type(kind.children[0][1])}>"
+        return f"array<{hive_type(_children(kind)[0][1])}>"
     if kind.id == "map":
-        children = dict(kind.children)
+        children = dict(_children(kind))
         return f"map<{hive_type(children['key'])},{hive_type(children['value'])}>"
     if kind.id == "struct":
-        return "struct<" + ",".join(f"{name}:{hive_type(child)}" for name, child in kind.children) + ">"
+        return "struct<" + ",".join(f"{name}:{hive_type(child)}" for name, child in _children(kind)) + ">"
     if kind.id == "decimal":
         precision, scale = precision_and_scale(kind)
         return f"decimal({precision},{scale})"
@@ -127,7 +132,7 @@ def printed(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
         return f"trim(regexp_replace(lower(hex({value})), '(..)', '\\1 ', 'g'))"
     if name == "array":
         item = f"e{depth}"
-        inner = printed(kind.children[0][1], item, depth + 1)
+        inner = printed(_children(kind)[0][1], item, depth + 1)
         return f"('[' || array_to_string(list_transform({value}, lambda {item}: coalesce({inner}, 'null')), ', ') || ']')"
     if name == "map":
         return _printed_map(kind, value, depth)
@@ -136,7 +141,7 @@ def printed(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
             f"'{str(field).replace(chr(39), chr(39) * 2)}=' || coalesce("
             + printed(child, f"struct_extract({value}, {_quoted(str(field))})", depth + 1)
             + ", 'null')"
-            for field, child in kind.children
+            for field, child in _children(kind)
         ]
         return (
             f"(CASE WHEN {value} IS NULL THEN NULL ELSE '{{' || "
@@ -151,7 +156,7 @@ def _quoted(text: str) -> str:
 
 
 def _printed_map(kind: DuckDBPyType, value: str, depth: int) -> str:
-    item, children = f"e{depth}", dict(kind.children)
+    item, children = f"e{depth}", dict(_children(kind))
     key = printed(children["key"], f"struct_extract({item}, 'key')", depth + 1)
     child = printed(children["value"], f"struct_extract({item}, 'value')", depth + 1)
     entry = f"{key} || '=' || coalesce({child}, 'null')"

@@ -1,8 +1,10 @@
 """Statements that write data: CREATE TABLE AS, INSERT INTO, UNLOAD.
 
-Belongs here: what Athena refuses of them, and the catalog's change at the end. A table becomes visible after all of its
-objects are there. Does not belong here: the files (`writers.py`).
+Belongs here: what Athena refuses of them, and the catalog's change at the end. A table becomes visible
+after all of its objects are there. Does not belong here: the files (`writers.py`).
 """
+
+# ruff: noqa: S608 - making SQL is what this module does; names go through quoted(), texts through literal()
 
 from __future__ import annotations
 
@@ -12,13 +14,13 @@ from sqlglot import exp
 
 from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.catalog import Column, Partition
+from retail_analytics.embedded.athena.column_types import athena_type, duckdb_type, hive_type
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.objects import folder_of
 from retail_analytics.embedded.athena.readers import format_of, quoted
 from retail_analytics.embedded.athena.results import Result
 from retail_analytics.embedded.athena.storage import STORAGE, table_input
 from retail_analytics.embedded.athena.translate import Plan, plan_query
-from retail_analytics.embedded.athena.column_types import athena_type, duckdb_type, hive_type
 from retail_analytics.embedded.athena.writers import Output, partition_folder, put_files, write_rows
 
 if TYPE_CHECKING:
@@ -151,7 +153,7 @@ def _manifest(urls: Sequence[str]) -> bytes:
     return "".join(f"{url}\n" for url in urls).encode()
 
 
-def _properties(tree: exp.Create, extra: set[str] | None = None) -> dict[str, exp.Expr]:
+def _properties(tree: exp.Expr, extra: set[str] | None = None) -> dict[str, exp.Expr]:
     found: dict[str, exp.Expr] = {}
     for item in tree.args["properties"].expressions if tree.args.get("properties") else ():
         if isinstance(item, exp.FileFormatProperty):

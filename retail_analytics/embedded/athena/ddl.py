@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.catalog import Column, Partition, Table
+from retail_analytics.embedded.athena.column_types import duckdb_type, hive_type
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.objects import folder_of
 from retail_analytics.embedded.athena.partition_specs import partition_specs
@@ -21,9 +22,12 @@ from retail_analytics.embedded.athena.results import Result, text_result
 from retail_analytics.embedded.athena.scan import NULL_PARTITION
 from retail_analytics.embedded.athena.storage import STORAGE, Storage, column_entries, table_input
 from retail_analytics.embedded.athena.translate import plan_query
-from retail_analytics.embedded.athena.column_types import duckdb_type, hive_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlglot.tokenizer_core import Token
+
     from retail_analytics.embedded.athena.session import Session
 
     Answer = tuple[Result, bytes | None]
@@ -194,7 +198,6 @@ def alter_table(session: Session, sql: str) -> Answer:
     """ALTER TABLE … ADD/DROP PARTITION, SET LOCATION, SET TBLPROPERTIES, ADD COLUMNS, REPLACE COLUMNS."""
     found = grammar.tokens(sql)
     at = next((i for i, t in enumerate(found) if i > 2 and t.text.upper() in _ACTIONS), len(found))
-    name = "".join(token.text for token in found[2:at] if token.text.upper() != "PARTITION")
     partition_at = next((i for i, t in enumerate(found) if t.text.upper() == "PARTITION"), len(found))
     name = "".join(token.text for token in found[2 : min(at, partition_at)])
     table = session.table(name, grammar.token_position(found[2]))
@@ -217,7 +220,7 @@ def alter_table(session: Session, sql: str) -> Answer:
 _ACTIONS = {"ADD", "DROP", "SET", "RENAME", "REPLACE", "CHANGE", "EXCHANGE", "TOUCH", "COMPACT"}
 
 
-def _add_partitions(session: Session, table: Table, rest: list[grammar.Token]) -> Answer:
+def _add_partitions(session: Session, table: Table, rest: list[Token]) -> Answer:
     known = {partition.values for partition in session.catalog.partitions(table)}
     for values, location in partition_specs(table, rest):
         if values in known:
@@ -232,7 +235,7 @@ def _add_partitions(session: Session, table: Table, rest: list[grammar.Token]) -
     return DONE
 
 
-def _drop_partitions(session: Session, table: Table, rest: list[grammar.Token]) -> Answer:
+def _drop_partitions(session: Session, table: Table, rest: list[Token]) -> Answer:
     known = {_typed(session, table, p.values): p.values for p in session.catalog.partitions(table)}
     for values, _ in partition_specs(table, rest):
         found = known.get(_typed(session, table, values))
@@ -253,7 +256,7 @@ def _typed(session: Session, table: Table, values: tuple[str, ...]) -> tuple[obj
     return tuple(row or ())
 
 
-def _set_location(session: Session, table: Table, found: list[grammar.Token], at: int) -> Answer:
+def _set_location(session: Session, table: Table, found: list[Token], at: int) -> Answer:
     location = found[at + 2].text
     folder_of(location)
     specs = (
@@ -383,35 +386,36 @@ class _Properties:
         return Storage(self._serde or base.serde, *formats)
 
     def _take(self, item: exp.Expr) -> None:
-        if isinstance(item, exp.ExternalProperty):
-            return
         if isinstance(item, exp.PartitionedByProperty):
             self.keys = _columns(item.this.expressions)
         elif isinstance(item, exp.LocationProperty):
             self.location = item.this.name
+        elif isinstance(item, exp.ClusteredByProperty):
+            names = [column.name.lower() for column in item.expressions]
+            self.buckets = (names, int(item.args["buckets"].name))
         elif isinstance(item, exp.SchemaCommentProperty):
             self.parameters["comment"] = item.this.name
-        elif isinstance(item, exp.RowFormatSerdeProperty):
+        elif type(item) is exp.Property:
+            self.parameters[item.name] = item.args["value"].name
+        elif not isinstance(item, exp.ExternalProperty):
+            self._take_storage(item)
+
+    def _take_storage(self, item: exp.Expr) -> None:
+        if isinstance(item, exp.RowFormatSerdeProperty):
             self._serde = item.this.name
-            for pair in item.find_all(exp.Property):
-                if type(pair) is exp.Property:
-                    self.serde_properties[pair.name] = pair.args["value"].name
+            self._add_serde_properties(item.find_all(exp.Property))
         elif isinstance(item, exp.SerdeProperties):
-            for pair in item.expressions:
-                self.serde_properties[pair.name] = pair.args["value"].name
+            self._add_serde_properties(item.expressions)
         elif isinstance(item, exp.RowFormatDelimitedProperty):
             self._delimited(item)
         elif isinstance(item, exp.FileFormatProperty):
             self._format(item.this)
-        elif isinstance(item, exp.ClusteredByProperty):
-            self.buckets = (
-                [column.name.lower() for column in item.expressions],
-                int(item.args["buckets"].name),
-            )
-        elif type(item) is exp.Property:
-            self.parameters[item.name] = item.args["value"].name
         else:
             raise not_supported(f"{item.sql(dialect='hive')} in CREATE EXTERNAL TABLE")
+
+    def _add_serde_properties(self, pairs: Iterable[exp.Expr]) -> None:
+        named = [pair for pair in pairs if type(pair) is exp.Property]
+        self.serde_properties.update({pair.name: pair.args["value"].name for pair in named})
 
     def _delimited(self, item: exp.RowFormatDelimitedProperty) -> None:
         names = {

@@ -1,6 +1,7 @@
 """The DuckDB instance that all queries share, and its lock-down.
 
-Belongs here: what holds for the whole process. Does not belong here: anything of a single query (`session.py`).
+Belongs here: what holds for the whole process. Does not belong here: anything of a single query
+(`session.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class Engine:
     """One in-memory DuckDB that sees no file outside its folder, and no network.
 
     Args:
-        folder: where it keeps copies of objects, files being written and what it spills. Emptied at the start: what an
+        folder: where it keeps copies of objects, files being written and what it spills. Emptied at the
+        start: what an
             earlier process left there belongs to queries that died with it.
         memory_limit: DuckDB's limit for all queries together, such as `1GB`.
     """

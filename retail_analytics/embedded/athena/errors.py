@@ -1,7 +1,7 @@
 """The errors that a query can end with, under Athena's names.
 
-Belongs here: the exception that every part of the package raises, and the translation of DuckDB's exceptions. Does not
-belong here: errors of the API (an unknown workgroup), which are in `backend.py`.
+Belongs here: the exception that every part of the package raises, and the translation of DuckDB's
+exceptions. Does not belong here: errors of the API (an unknown workgroup), which are in `backend.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Patterns of dates and of `format`, translated into DuckDB's.
 
-Belongs here: MySQL's patterns (date_format, date_parse), Joda's (format_datetime, parse_datetime), Java's format strings
-and JSON paths. A pattern that has no counterpart is refused by its letter.
+Belongs here: MySQL's patterns (date_format, date_parse), Joda's (format_datetime, parse_datetime), Java's
+format strings and JSON paths. A pattern that has no counterpart is refused by its letter.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def json_path(path: str) -> str:
 
 
 def format_parts(text: str) -> tuple[str, list[str]]:
-    """A Java format string as DuckDB's printf takes it, and the conversion of each argument (`d`, `s`, `f`, `b` …)."""
+    """A Java format string as DuckDB's printf takes it, and the conversion of each argument (`d`, `s`, `f`,
+    `b` …).
+    """
     kinds: list[str] = []
 
     def replaced(found: re.Match[str]) -> str:

@@ -1,7 +1,8 @@
 """Athena's functions by name, and the DuckDB expression that each becomes.
 
-Belongs here: the list of what is covered; whatever is not in it ends FUNCTION_NOT_FOUND, so that no function of DuckDB
-(such as those that read files) can be reached. Does not belong here: semantics that SQL can say (`macros.py`).
+Belongs here: the list of what is covered; whatever is not in it ends FUNCTION_NOT_FOUND, so that no
+function of DuckDB (such as those that read files) can be reached. Does not belong here: semantics that SQL
+can say (`macros.py`).
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ def _concat(_: str, arguments: Arguments) -> exp.Expr:
 def _null_if_any_null(name: str, arguments: Arguments) -> exp.Expr:
     missing = exp.or_(*(exp.Is(this=item.copy(), expression=exp.Null()) for item in arguments))
     return exp.Case(ifs=[exp.If(this=missing, true=exp.Null())], default=call(name, *arguments))
+
+
+def _date(_: str, arguments: Arguments) -> exp.Expr:
+    return _cast(arguments[0], "DATE")
 
 
 def _date_format(name: str, arguments: Arguments) -> exp.Expr:
@@ -140,9 +145,9 @@ def substitute(tree: exp.Expr, values: dict[str, exp.Expr]) -> exp.Expr:
     if isinstance(tree, exp.Lambda):
         own = {parameter.name for parameter in tree.expressions}
         values = {name: value for name, value in values.items() if name not in own}
-        result = tree.copy()
-        result.set("this", substitute(tree.this, values))
-        return result
+        inner = tree.copy()
+        inner.set("this", substitute(tree.this, values))
+        return inner
     if isinstance(tree, exp.Identifier):
         return values[tree.name].copy() if tree.name in values else tree.copy()
     if isinstance(tree, exp.Column):
@@ -163,7 +168,7 @@ def _item(name: str) -> exp.Identifier:
 
 
 def _entry(part: str) -> exp.Expr:
-    return call("struct_extract", _item("athena_e"), part)  # type: ignore[arg-type]
+    return call("struct_extract", _item("athena_e"), part)
 
 
 def _map_filter(name: str, arguments: Arguments) -> exp.Expr:
@@ -207,15 +212,15 @@ def _match(name: str, arguments: Arguments) -> exp.Expr:
 
 
 def _zip_with(name: str, arguments: Arguments) -> exp.Expr:
-    sides = [call("struct_extract", _item("athena_e"), exp.Literal.number(n)) for n in (1, 2)]  # type: ignore[arg-type]
+    sides = [call("struct_extract", _item("athena_e"), exp.Literal.number(n)) for n in (1, 2)]
     made = _over_entries(_lambda(arguments[2], name, 2), sides[0], sides[1], "athena_e")
     return call("list_transform", call("list_zip", arguments[0], arguments[1]), made)
 
 
-def _extreme_by(name: str, arguments: list[exp.Expression]) -> exp.Expression:
+def _extreme_by(name: str, arguments: Arguments) -> exp.Expr:
     """min_by(x, y): the x of the least y, NULL or not; min_by(x, y, n): the x of the n least, an array."""
-    side = "arg_min" if name.lower() == "min_by" else "arg_max"
-    return exp.Anonymous(this=f"{side}_null" if len(arguments) == len("xy") else side, expressions=arguments)
+    side = "arg_min" if name == "min_by" else "arg_max"
+    return call(f"{side}_null" if len(arguments) == len("xy") else side, *arguments)
 
 
 def _count_if(_: str, arguments: Arguments) -> exp.Expr:
@@ -332,7 +337,7 @@ FUNCTIONS: dict[str, Function] = {
     ),
     **_table(_macro, "year_of_week yow hour minute second millisecond last_day_of_month", 1),
     **_table(_macro, "from_unixtime to_unixtime from_iso8601_timestamp from_iso8601_date to_iso8601", 1),
-    **_table(lambda _, arguments: _cast(arguments[0], "DATE"), "date", 1),
+    **_table(_date, "date", 1),
     **_renamed("now=now", 0),
     # arrays and maps
     **_table(_macro, "cardinality array_distinct array_sort", 1),

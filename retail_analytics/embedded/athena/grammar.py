@@ -1,17 +1,17 @@
 """Reading Athena's SQL into trees, and finding places in its text.
 
-Belongs here: the parser, its errors in Athena's words, `?` parameters. Does not belong here: meaning (`translate.py`).
+Belongs here: the parser, its errors in Athena's words, `?` parameters. Does not belong here: meaning
+(`translate.py`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects import DuckDB, Trino
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import Token
 
 from retail_analytics.embedded.athena.errors import (
     Position,
@@ -23,17 +23,19 @@ from retail_analytics.embedded.athena.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlglot.tokenizer_core import Token
+
 _SPECIAL_FORMS = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "LISTAGG")
 
 
-class AthenaDialect(Trino):
+class AthenaDialect(Trino):  # type: ignore[misc]
     """Trino's grammar, with every function left under the name that the query gave it."""
 
-    class Parser(Trino.Parser):
+    class Parser(Trino.Parser):  # type: ignore[misc]
         """See `AthenaDialect`."""
 
-        FUNCTIONS: dict[str, object] = {}  # noqa: RUF012 - sqlglot's way of configuring a parser
-        FUNCTION_PARSERS = {  # noqa: RUF012
+        FUNCTIONS: ClassVar[dict[str, object]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, object]] = {
             name: parser for name, parser in Trino.Parser.FUNCTION_PARSERS.items() if name in _SPECIAL_FORMS
         }
 
@@ -41,16 +43,16 @@ class AthenaDialect(Trino):
 class _Words(AthenaDialect):
     """The same tokens, without sqlglot's habit of taking the rest of a SHOW or PREPARE for one string."""
 
-    class Tokenizer(Trino.Tokenizer):
+    class Tokenizer(Trino.Tokenizer):  # type: ignore[misc]
         """See `_Words`."""
 
-        COMMANDS: set[object] = set()  # noqa: RUF012
+        COMMANDS: ClassVar[set[object]] = set()
 
 
-class _Target(DuckDB):
+class _Target(DuckDB):  # type: ignore[misc]
     """DuckDB's SQL as we write it."""
 
-    class Generator(DuckDB.Generator):
+    class Generator(DuckDB.Generator):  # type: ignore[misc]
         """See `_Target`."""
 
         def ignorenulls_sql(self, expression: exp.IgnoreNulls) -> str:
@@ -59,7 +61,9 @@ class _Target(DuckDB):
 
 
 def to_duckdb(tree: exp.Expr) -> str:
-    """The text that DuckDB gets: every identifier quoted, every function under the name that it has in the tree."""
+    """The text that DuckDB gets: every identifier quoted, every function under the name that it has in the
+    tree.
+    """
     return str(tree.sql(dialect=_Target, identify=True, normalize_functions=False, comments=False))
 
 

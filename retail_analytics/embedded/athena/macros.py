@@ -1,10 +1,10 @@
 """DuckDB macros that give Athena's functions their own semantics.
 
-Belongs here: what can be said in SQL. Does not belong here: functions that need the query's tree, such as those with
-lambdas or format strings (`functions.py`).
+Belongs here: what can be said in SQL. Does not belong here: functions that need the query's tree, such as
+those with lambdas or format strings (`functions.py`).
 
-Overloads by type are to be avoided: DuckDB chooses the wrong one when an argument holds an aggregate. An error is raised
-by a cast that fails, because DuckDB's `error()` may not stand inside TRY.
+Overloads by type are to be avoided: DuckDB chooses the wrong one when an argument holds an aggregate. An
+error is raised by a cast that fails, because DuckDB's `error()` may not stand inside TRY.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ ARITHMETIC = (
 
 TEXT = (
     # `digits` is a timestamp as DuckDB prints it, with as many digits after the point as there are
-    _macro("print_millis", "(digits) AS left(digits || CASE WHEN contains(digits, '.') THEN '00' ELSE '.000' END, 23)"),
+    _macro(
+        "print_millis",
+        "(digits) AS left(digits || CASE WHEN contains(digits, '.') THEN '00' ELSE '.000' END, 23)",
+    ),
     _macro(
         "cast_varchar",
         "(x) AS CASE typeof(x) WHEN 'JSON' THEN json_extract_string(to_json(x), '$') "

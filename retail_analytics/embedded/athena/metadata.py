@@ -1,5 +1,7 @@
 """Tables that are made of the catalog itself: `information_schema` and `"t$partitions"`."""
 
+# ruff: noqa: S608 - making SQL is what this module does; names go through quoted(), texts through literal()
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -7,10 +9,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from retail_analytics.embedded.athena.catalog import CATALOG_NAME, Table
+from retail_analytics.embedded.athena.column_types import duckdb_type
 from retail_analytics.embedded.athena.errors import QueryFailedError
 from retail_analytics.embedded.athena.readers import quoted
 from retail_analytics.embedded.athena.scan import NULL_PARTITION
-from retail_analytics.embedded.athena.column_types import duckdb_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -1,10 +1,11 @@
 """Objects of moto's S3, and the folder of local copies that DuckDB reads.
 
-Belongs here: listing a location, copying bytes under it into the cache, putting and deleting results. Does not belong
+Belongs here: listing a location, copying bytes under it into the cache, putting and deleting results. Does
+not belong
 here: what the bytes mean (`scan.py`).
 
-A cached object lies in a folder `retail_object=N` of its own, so that DuckDB's `hive_partitioning` tells rows of different
-objects apart by a small integer.
+A cached object lies in a folder `retail_object=N` of its own, so that DuckDB's `hive_partitioning` tells
+rows of different objects apart by a small integer.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class S3Object:
 
 @dataclass(frozen=True)
 class CachedObject:
-    """A local copy; text is decompressed, has `\\n` line ends and is valid UTF-8."""
+    """A local copy; text is decompressed, has newlines as line ends and is valid UTF-8."""
 
     ordinal: int
     source: S3Object
@@ -84,7 +85,8 @@ class CachedObject:
             schema = pq.read_schema(self.path)
         except (pa.ArrowException, OSError) as error:
             raise QueryFailedError(
-                "HIVE_CANNOT_OPEN_SPLIT", f"Error opening Hive split {self.source.url}: not a Parquet file ({error})"
+                "HIVE_CANNOT_OPEN_SPLIT",
+                f"Error opening Hive split {self.source.url}: not a Parquet file ({error})",
             ) from error
         return {field.name.lower(): field for field in schema}
 
@@ -106,7 +108,8 @@ class CachedObject:
 class ObjectStore:
     """The S3 of one account, with its cache of local copies; safe for threads.
 
-    The cache holds at most `limit_bytes`, except for what the queries of the moment read: those copies are pinned.
+    The cache holds at most `limit_bytes`, except for what the queries of the moment read: those copies are
+    pinned.
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int) -> None:
@@ -132,7 +135,7 @@ class ObjectStore:
         copies: list[CachedObject] = []
         try:
             for item in objects:
-                copies.append(self._fetch(account, item, text=text))
+                copies.append(self._fetch(account, item, text=text))  # noqa: PERF401 - what was fetched is released
         except BaseException:
             self.release(copies)
             raise
@@ -187,7 +190,8 @@ class ObjectStore:
         with self._lock:
             self._pins[ordinal] = 1
             self._bytes += len(body)
-            # Another query may have cached the same object meanwhile: the newer copy stays known, both get evicted.
+            # Another query may have cached the same object meanwhile: the newer copy stays known, both get
+            # evicted.
             self._cached[
                 (*identity[:3], identity[3] if identity not in self._cached else f"{identity[3]} {ordinal}")
             ] = copy
@@ -210,7 +214,7 @@ class BucketSnapshot:
         self._bucket = bucket
         self._store = keys
         # list(dict) is atomic under the interpreter lock, so that a PUT of the moment does not disturb it.
-        self._names = sorted(list(dict.keys(keys)))
+        self._names = sorted(dict.keys(keys))
 
     def under(self, prefix: str) -> Iterator[S3Object]:
         """Objects under a prefix that hold data, in the order of their keys; hidden names are left out."""

@@ -8,10 +8,12 @@ from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.errors import QueryFailedError, mismatched_input
 
 if TYPE_CHECKING:
+    from sqlglot.tokenizer_core import Token
+
     from retail_analytics.embedded.athena.catalog import Table
 
 
-def partition_specs(table: Table, found: list[grammar.Token]) -> list[tuple[tuple[str, ...], str | None]]:
+def partition_specs(table: Table, found: list[Token]) -> list[tuple[tuple[str, ...], str | None]]:
     """The partitions named in `found`: their values in the order of the table's keys, and their locations."""
     specs: list[tuple[tuple[str, ...], str | None]] = []
     at = 0
@@ -28,7 +30,7 @@ def partition_specs(table: Table, found: list[grammar.Token]) -> list[tuple[tupl
     return specs
 
 
-def _pairs(found: list[grammar.Token], at: int) -> tuple[dict[str, str], int]:
+def _pairs(found: list[Token], at: int) -> tuple[dict[str, str], int]:
     pairs: dict[str, str] = {}
     _expect(found, at, "(")
     while True:
@@ -41,13 +43,13 @@ def _pairs(found: list[grammar.Token], at: int) -> tuple[dict[str, str], int]:
         _expect(found, at, ",")
 
 
-def _at(found: list[grammar.Token], index: int) -> grammar.Token:
+def _at(found: list[Token], index: int) -> Token:
     if index >= len(found):
         raise mismatched_input("<EOF>", grammar.token_position(found[-1]))
     return found[index]
 
 
-def _expect(found: list[grammar.Token], index: int, text: str) -> None:
+def _expect(found: list[Token], index: int, text: str) -> None:
     token = _at(found, index)
     if token.text != text:
         raise mismatched_input(token.text, grammar.token_position(token), f"'{text}'")

@@ -26,7 +26,7 @@ def prepare(session: Session, sql: str) -> tuple[Result, bytes | None]:
 
 def deallocate(session: Session, sql: str) -> tuple[Result, bytes | None]:
     """`DEALLOCATE PREPARE name`."""
-    name = _name(sql, 2)
+    name = _name(sql, 1)  # DEALLOCATE PREPARE is one token
     if not session.prepared.drop(name):
         raise _unknown(name)
     return Result(), b""

@@ -38,7 +38,9 @@ def projected_partitions(table: Table) -> list[Partition]:
         size *= len(choices)
     if size > _MOST:
         raise not_supported(f"projecting {size:,} partitions of {table.full_name} (more than {_MOST:,})")
-    return [Partition(combination, _location(table, combination)) for combination in itertools.product(*values)]
+    return [
+        Partition(combination, _location(table, combination)) for combination in itertools.product(*values)
+    ]
 
 
 def _location(table: Table, values: tuple[str, ...]) -> str:
@@ -64,7 +66,8 @@ def _values(table: Table, key: Column) -> list[str]:
             return [value.strip() for value in found["values"].split(",")]
     except (KeyError, ValueError) as error:
         raise QueryFailedError(
-            "INVALID_TABLE_PROPERTY", f"The projection of column {key.name} of {table.full_name} is not valid: {error}"
+            "INVALID_TABLE_PROPERTY",
+            f"The projection of column {key.name} of {table.full_name} is not valid: {error}",
         ) from error
     raise not_supported(f"the projection type '{kind}' of column {key.name} of {table.full_name}")
 
@@ -108,7 +111,11 @@ def _moment(text: str, pattern: str) -> datetime:
         return now
     amount = int(count) * (-1 if sign == "-" else 1)
     unit = unit.upper()
-    return _months_later(now, amount * _MONTHS[unit]) if unit in _MONTHS else now + timedelta(seconds=amount * _SECONDS[unit])
+    return (
+        _months_later(now, amount * _MONTHS[unit])
+        if unit in _MONTHS
+        else now + timedelta(seconds=amount * _SECONDS[unit])
+    )
 
 
 def _months_later(start: datetime, months: int) -> datetime:

@@ -1,7 +1,7 @@
 """Which condition on partition columns a query proves for the rows that it wants of a table.
 
-Belongs here: taking that condition out of the query's tree, also from around subqueries and WITH. Where nothing can be
-proved, nothing is pruned.
+Belongs here: taking that condition out of the query's tree, also from around subqueries and WITH. Where
+nothing can be proved, nothing is pruned.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def _select_of(source: exp.Expr) -> exp.Select | None:
 
 
 def _may_be_null(select: exp.Select, source: exp.Expr) -> bool:
-    """Whether an outer join may put NULLs in the place of the source's rows: then a missing row says something."""
+    """Whether an outer join may put NULLs in the place of the source's rows: then a missing row says
+    something.
+    """
     for join in select.args.get("joins") or ():
         if join.side and (join.side.upper() != "LEFT" or source is join.this):
             return True
@@ -60,8 +62,12 @@ def _conditions(select: exp.Select) -> list[exp.Expr]:
 
 
 def _outputs(select: exp.Select, alias: str, names: Names) -> Names:
-    """The select's own columns that are partition columns of the source, where a condition outside may move inside."""
-    if any(select.args.get(part) for part in ("limit", "offset", "qualify", "laterals")) or select.find(exp.Window):
+    """The select's own columns that are partition columns of the source, where a condition outside may move
+    inside.
+    """
+    if any(select.args.get(part) for part in ("limit", "offset", "qualify", "laterals")) or select.find(
+        exp.Window
+    ):
         return {}
     group = select.args.get("group")
     if group is None and any(_is_aggregate(item) for item in select.expressions):
@@ -69,7 +75,9 @@ def _outputs(select: exp.Select, alias: str, names: Names) -> Names:
     found: dict[str, str] = {}
     for item in select.expressions:
         plain = item.this if isinstance(item, exp.Alias) else item
-        if isinstance(plain, exp.Star) or (isinstance(plain, exp.Column) and isinstance(plain.this, exp.Star)):
+        if isinstance(plain, exp.Star) or (
+            isinstance(plain, exp.Column) and isinstance(plain.this, exp.Star)
+        ):
             if group is None and (isinstance(plain, exp.Star) or plain.table == alias):
                 found.update(names)
         elif isinstance(plain, exp.Column) and plain.table in {"", alias} and plain.name in names:
@@ -78,7 +86,9 @@ def _outputs(select: exp.Select, alias: str, names: Names) -> Names:
 
 
 def _is_aggregate(item: exp.Expr) -> bool:
-    """Whether something other than columns, literals and stars is selected; only such a thing can aggregate."""
+    """Whether something other than columns, literals and stars is selected; only such a thing can
+    aggregate.
+    """
     return item.find(exp.Func, exp.Anonymous) is not None
 
 
@@ -89,20 +99,28 @@ def _grouped(select: exp.Select, group: exp.Group, found: Names) -> Names:
     for item in group.expressions:
         if isinstance(item, exp.Column):
             by.add(item.name)
-        elif isinstance(item, exp.Literal) and not item.is_string and int(item.name) <= len(select.expressions):
+        elif (
+            isinstance(item, exp.Literal) and not item.is_string and int(item.name) <= len(select.expressions)
+        ):
             by.add(select.expressions[int(item.name) - 1].alias_or_name)
     return {name: key for name, key in found.items() if name in by}
 
 
 def _enclosing(select: exp.Select, names: Names) -> tuple[exp.Expr | None, Names]:
-    """The one place where the select's rows go on to, and the names there; None where there are several or none."""
+    """The one place where the select's rows go on to, and the names there; None where there are several or
+    none.
+    """
     parent = select.parent
-    if isinstance(parent, exp.Subquery) and not any(parent.args.get(part) for part in ("limit", "offset", "with_")):
+    if isinstance(parent, exp.Subquery) and not any(
+        parent.args.get(part) for part in ("limit", "offset", "with_")
+    ):
         return parent, _renamed(parent, names)
     if not isinstance(parent, exp.CTE) or parent.args["alias"].columns or select.args.get("with_"):
         return None, names
     root = select.root()
-    uses = [table for table in root.find_all(exp.Table) if table.name == parent.alias and not table.args.get("db")]
+    uses = [
+        table for table in root.find_all(exp.Table) if table.name == parent.alias and not table.args.get("db")
+    ]
     same = [cte for cte in root.find_all(exp.CTE) if cte.alias == parent.alias]
     recursive = isinstance(parent.parent, exp.With) and parent.parent.args.get("recursive")
     if len(uses) != 1 or len(same) != 1 or recursive:

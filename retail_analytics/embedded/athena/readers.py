@@ -2,9 +2,11 @@
 
 Belongs here: SerDes and their properties. Does not belong here: which objects to read (`scan.py`).
 
-Every reader returns a SELECT whose columns are the table's own, in order, typed as declared, after a first column
-`retail_object` that tells the objects apart.
+Every reader returns a SELECT whose columns are the table's own, in order, typed as declared, after a first
+column `retail_object` that tells the objects apart.
 """
+
+# ruff: noqa: S608 - making SQL is what this module does; names go through quoted(), texts through literal()
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.types as pat
 
+from retail_analytics.embedded.athena.column_types import duckdb_type
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.objects import OBJECT_FOLDER
-from retail_analytics.embedded.athena.column_types import duckdb_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +94,7 @@ def _check_parquet(table: Table, copy: CachedObject) -> None:
 
 def _fits(declared: str, stored: pa.DataType) -> bool:
     """Whether Athena reads a Parquet column of one type as the other; nested types are left to the cast."""
-    base = declared.split("(")[0].split("<")[0]
+    base = declared.split("(", maxsplit=1)[0].split("<", maxsplit=1)[0]
     tests: dict[str, Callable[[pa.DataType], bool]] = {
         "tinyint": pat.is_integer,
         "smallint": pat.is_integer,
@@ -114,7 +116,16 @@ def _fits(declared: str, stored: pa.DataType) -> bool:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return any(test(kind) for test in (pat.is_string, pat.is_large_string, pat.is_binary, pat.is_large_binary, pat.is_dictionary))
+    return any(
+        test(kind)
+        for test in (
+            pat.is_string,
+            pat.is_large_string,
+            pat.is_binary,
+            pat.is_large_binary,
+            pat.is_dictionary,
+        )
+    )
 
 
 def _null(column: Column) -> str:
@@ -126,7 +137,9 @@ def _is_true(table: Table, name: str, *, default: bool = False) -> bool:
 
 
 def _json_keys(table: Table, copies: Sequence[CachedObject]) -> dict[str, list[str]]:
-    """For each column the keys that carry it: as mapped, else every spelling met in the data, else its own name."""
+    """For each column the keys that carry it: as mapped, else every spelling met in the data, else its own
+    name.
+    """
     met = sorted(set[str]().union(*(copy.json_keys for copy in copies)))
     dots = _is_true(table, "dots.in.keys")
     exact = not _is_true(table, "case.insensitive", default=True)

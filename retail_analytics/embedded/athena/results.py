@@ -1,7 +1,10 @@
-"""Results as Athena stores and returns them: the CSV object, the text object of DDL, pages of GetQueryResults.
+"""Results as Athena stores and returns them: the CSV object, the text object of DDL, pages of
+GetQueryResults.
 
 Belongs here: how values look to a client. Does not belong here: running the query (`execution.py`).
 """
+
+# ruff: noqa: S608 - making SQL is what this module does; names go through quoted(), texts through literal()
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ import pyarrow.csv as pa_csv
 from retail_analytics.embedded.athena.column_types import athena_type, precision_and_scale, printed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from duckdb.sqltypes import DuckDBPyType
@@ -101,7 +105,7 @@ def run_query(session: Session, plan: Plan) -> tuple[Result, bytes]:
 
 
 def text_result(
-    session: Session, lines: list[tuple[str, ...]], columns: tuple[str, ...] = ()
+    session: Session, lines: Sequence[tuple[str, ...]], columns: tuple[str, ...] = ()
 ) -> tuple[Result, bytes]:
     """The result of a DDL statement that lists something: one row a line, columns apart by tabs."""
     names = columns or ("result",)

@@ -1,7 +1,10 @@
 """From a table of the catalog to rows: which partitions, which objects, which reader.
 
-Belongs here: pruning, listing, and the view over the cached objects. Does not belong here: file formats (`readers.py`).
+Belongs here: pruning, listing, and the view over the cached objects. Does not belong here: file formats
+(`readers.py`).
 """
+
+# ruff: noqa: S608 - making SQL is what this module does; names go through quoted(), texts through literal()
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from retail_analytics.embedded.athena.column_types import duckdb_type
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.objects import OBJECT_FOLDER, folder_of
 from retail_analytics.embedded.athena.projection import is_projected, projected_partitions
 from retail_analytics.embedded.athena.readers import format_of, quoted
-from retail_analytics.embedded.athena.column_types import duckdb_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,14 +37,16 @@ def view_of(session: Session, table: Table, predicate: str | None) -> str:
     Args:
         session: the running query.
         table: the table.
-        predicate: a condition on partition columns alone, in DuckDB's SQL, that every wanted row satisfies; or None.
+        predicate: a condition on partition columns alone, in DuckDB's SQL, that every wanted row satisfies;
+        or None.
     """
     reader = format_of(table)
     groups = _objects_by_partition(session, table, predicate) if session.reads_data else []
     wanted = [item for _, items in groups for item in items]
     copies = session.fetch(wanted, text=reader.is_text)
     if copies:
-        # Two partitions may point at one location: it is read once, and the join below gives its rows to both.
+        # Two partitions may point at one location: it is read once, and the join below gives its rows to
+        # both.
         rows = reader.read(table, list({copy.ordinal: copy for copy in copies}.values()))
         sql = _joined(session, table, groups, copies, rows)
     else:
@@ -124,7 +129,9 @@ def _joined(
     copies: Sequence[CachedObject],
     rows: str,
 ) -> str:
-    """The rows with their objects' partition values and paths: a join with a table of the objects, one row each."""
+    """The rows with their objects' partition values and paths: a join with a table of the objects, one row
+    each.
+    """
     values = [values for values, items in groups for _ in items]
     known = _values_table(table.keys, values)
     known = known.set_column(0, OBJECT_FOLDER, pa.array([copy.ordinal for copy in copies], pa.int64()))

@@ -1,7 +1,7 @@
 """What one running query holds: its DuckDB connection, the objects it reads, and what it has cost.
 
-Belongs here: resources that must be let go when the query ends, however it ends. Does not belong here: the order of the
-steps (`execution.py`).
+Belongs here: resources that must be let go when the query ends, however it ends. Does not belong here: the
+order of the steps (`execution.py`).
 """
 
 from __future__ import annotations

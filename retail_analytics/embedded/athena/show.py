@@ -16,6 +16,8 @@ from retail_analytics.embedded.athena.results import Result, text_result
 from retail_analytics.embedded.athena.translate import view_definition
 
 if TYPE_CHECKING:
+    from sqlglot.tokenizer_core import Token
+
     from retail_analytics.embedded.athena.catalog import Column, Table
     from retail_analytics.embedded.athena.session import Session
 
@@ -190,7 +192,7 @@ def _scope(session: Session, sql: str) -> tuple[str, str | None]:
     return database, _pattern(rest)
 
 
-def _pattern(rest: list[grammar.Token]) -> str | None:
+def _pattern(rest: list[Token]) -> str | None:
     if rest and rest[0].text.upper() == "LIKE":
         rest = rest[1:]
     return rest[0].text if rest else None

@@ -20,6 +20,8 @@ from retail_analytics.embedded.athena.translate import plan_query
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.tokenizer_core import Token
+
     from retail_analytics.embedded.athena.session import Session
 
 _QUERIES = {"SELECT", "WITH", "VALUES", "(", "TABLE"}
@@ -54,7 +56,7 @@ def classify(sql: str) -> Statement:
         QueryFailedError: it begins with no statement of Athena, or with one that is not covered.
     """
     found = grammar.tokens(sql)
-    words = [token.text.upper() for token in found[:6]]
+    words = " ".join(token.text.upper() for token in found[:6]).split()  # some keywords come in pairs
     if not words:
         raise mismatched_input("<EOF>", Position(1, 1))
     if words[0] not in _STARTERS:
@@ -76,7 +78,7 @@ def classify(sql: str) -> Statement:
     raise not_supported(" ".join(words[:2]) if words[0] in {"CREATE", "DROP", "SHOW", "ALTER"} else words[0])
 
 
-def _follows_as(found: list[grammar.Token], index: int) -> bool:
+def _follows_as(found: list[Token], index: int) -> bool:
     before = index - 1
     while before >= 0 and found[before].text == "(":
         before -= 1

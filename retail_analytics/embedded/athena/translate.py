@@ -1,8 +1,11 @@
-"""From Athena's SQL to DuckDB's: the query's tree rewritten, its tables turned into views over cached objects.
+"""From Athena's SQL to DuckDB's: the query's tree rewritten, its tables turned into views over cached
+objects.
 
-Belongs here: expressions and tables of queries. Does not belong here: single functions (`functions.py`), statements that
-are no queries (`ddl.py`, `ctas.py`).
+Belongs here: expressions and tables of queries. Does not belong here: single functions (`functions.py`),
+statements that are no queries (`ddl.py`, `ctas.py`).
 """
+
+# ruff: noqa: S608 - making SQL is what this module does; names go through quoted(), texts through literal()
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from sqlglot import exp
@@ -44,7 +47,7 @@ _ALLOWED = (
     exp.GroupConcat, exp.If, exp.Localtimestamp, exp.Or, exp.ParseJSON, exp.StrPosition, exp.Struct, exp.Substring, exp.Trim,
     exp.TryCast, exp.Unnest,
 )  # fmt: skip
-_REFUSED = {
+_REFUSED: dict[type[exp.Expr], str] = {
     exp.TableSample: "TABLESAMPLE",
     exp.MatchRecognize: "MATCH_RECOGNIZE",
     exp.Pivot: "PIVOT",
@@ -117,9 +120,9 @@ def _lower(tree: exp.Expr) -> None:
 
 
 def _refuse(tree: exp.Expr) -> None:
-    for node in list(tree.find_all(exp.Anonymous)):
-        if str(node.this).lower() == "at_timezone" and len(node.expressions) == 2:  # noqa: PLR2004
-            node.replace(exp.AtTimeZone(this=node.expressions[0], zone=node.expressions[1]))
+    for one in list(tree.find_all(exp.Anonymous)):
+        if str(one.this).lower() == "at_timezone" and len(one.expressions) == 2:
+            one.replace(exp.AtTimeZone(this=one.expressions[0], zone=one.expressions[1]))
     for node in tree.walk():
         if (name := _REFUSED.get(type(node))) is not None:
             raise not_supported(name, grammar.position_of(node))
@@ -133,26 +136,29 @@ def _refuse(tree: exp.Expr) -> None:
 
 def _rewrite_expressions(tree: exp.Expr, *, rows_into_two: bool) -> None:
     for node in reversed(list(tree.walk())):
-        if isinstance(node, exp.Anonymous):
-            _rewrite_call(node)
-        elif isinstance(node, exp.Cast):
-            node.replace(rewrite_cast(node))
-        elif isinstance(node, exp.Extract):
-            node.replace(rewrite_extract(node))
-        elif isinstance(node, exp.Div):
-            node.replace(call("athena_div", node.this, node.expression))
-        elif isinstance(node, exp.Mod):
-            node.replace(call("athena_mod", node.this, node.expression))
-        elif isinstance(node, (exp.Add, exp.Sub)) and isinstance(node.expression, exp.Interval):
-            node.replace(call("cast_to_type", node.copy(), node.this.copy()))  # a date plus a day is a date
-        elif isinstance(node, exp.IgnoreNulls):
-            _move_ignore_nulls(node)
-        elif isinstance(node, exp.AtTimeZone):
-            node.replace(rewrite_zone(node))
-        elif isinstance(node, exp.ParseJSON):
-            node.replace(call("athena_json_parse", node.this))
-        elif isinstance(node, exp.Unnest):
+        if isinstance(node, exp.Unnest):
             _rewrite_unnest(node, rows_into_two=rows_into_two)
+            continue
+        for kind, rewrite in _REWRITES:
+            if isinstance(node, kind):
+                rewrite(node)
+                break
+
+
+def _replacing(make: Callable[[Any], exp.Expr]) -> Callable[[Any], None]:
+    def rewrite(node: Any) -> None:
+        made = make(node)
+        if made is not node:
+            node.replace(made)
+
+    return rewrite
+
+
+def _rewrite_sum(node: exp.Binary) -> exp.Expr:
+    """A date plus a day is a date, where DuckDB makes it a timestamp."""
+    if isinstance(node.expression, exp.Interval):
+        return call("cast_to_type", node.copy(), node.this.copy())
+    return node
 
 
 def _rewrite_call(node: exp.Anonymous) -> None:
@@ -206,7 +212,9 @@ def _unwrapped(arguments: list[exp.Expr]) -> tuple[list[exp.Expr], bool, exp.Ord
 
 
 def _keep_decimals(node: exp.Anonymous, made: exp.Expr) -> None:
-    """The mean of decimals is a decimal; a quantile over no row at all has the type that the mean should have."""
+    """The mean of decimals is a decimal; a quantile over no row at all has the type that the mean should
+    have.
+    """
     node.replace(made)
     top: exp.Expr = made
     while isinstance(top.parent, (exp.Filter, exp.Window, exp.IgnoreNulls)) and top.arg_key == "this":
@@ -241,8 +249,8 @@ def _rewrite_unnest(node: exp.Unnest, *, rows_into_two: bool) -> None:
     names = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
     values = list(node.expressions)
     offset = node.args.get("offset")
-    spread = len(values) == 1 and (len(names) > 2 or (len(names) == 2 and rows_into_two))  # noqa: PLR2004
-    if len(values) == 1 and len(names) == 2 and not spread:  # noqa: PLR2004 - a map gives two columns
+    spread = len(values) == 1 and (len(names) > 2 or (len(names) == 2 and rows_into_two))
+    if len(values) == 1 and len(names) == 2 and not spread:
         values = [call("map_keys", values[0].copy()), call("map_values", values[0].copy())]
     if names and len(names) != len(values) and not spread:
         raise not_supported(f"UNNEST of {len(values)} values into {len(names)} columns")
@@ -262,6 +270,20 @@ def _rewrite_unnest(node: exp.Unnest, *, rows_into_two: bool) -> None:
         this=alias.this if alias else None, columns=[exp.to_identifier(name, quoted=True) for name in names]
     )
     node.replace(exp.Subquery(this=exp.Select(expressions=projections), alias=renamed))
+
+
+_REWRITES: tuple[tuple[type[Any], Callable[[Any], None]], ...] = (
+    (exp.Anonymous, _rewrite_call),
+    (exp.Cast, _replacing(rewrite_cast)),
+    (exp.Extract, _replacing(rewrite_extract)),
+    (exp.Div, _replacing(lambda node: call("athena_div", node.this, node.expression))),
+    (exp.Mod, _replacing(lambda node: call("athena_mod", node.this, node.expression))),
+    (exp.Add, _replacing(_rewrite_sum)),
+    (exp.Sub, _replacing(_rewrite_sum)),
+    (exp.IgnoreNulls, _move_ignore_nulls),
+    (exp.AtTimeZone, _replacing(rewrite_zone)),
+    (exp.ParseJSON, _replacing(lambda node: call("athena_json_parse", node.this))),
+)
 
 
 def _resolve_tables(session: Session, tree: exp.Expr, depth: int) -> None:
@@ -377,6 +399,6 @@ def _name_columns(tree: exp.Expr) -> None:
     if not isinstance(first, exp.Select):
         return
     for index, item in enumerate(list(first.expressions)):
-        if isinstance(item, (exp.Alias, exp.Star)) or (isinstance(item, exp.Column)):
+        if isinstance(item, (exp.Alias, exp.Star, exp.Column)):
             continue
         item.replace(exp.alias_(item.copy(), f"{_ANONYMOUS}{index}", quoted=True))

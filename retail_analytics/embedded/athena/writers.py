@@ -1,7 +1,10 @@
 """A query's rows as files: Parquet, JSON or text, one folder a partition.
 
-Belongs here: writing locally, then putting the files into S3 all or none. Does not belong here: the catalog (`ctas.py`).
+Belongs here: writing locally, then putting the files into S3 all or none. Does not belong here: the catalog
+(`ctas.py`).
 """
+
+# ruff: noqa: S608 - making SQL is what this module does; names go through quoted(), texts through literal()
 
 from __future__ import annotations
 
@@ -152,7 +155,8 @@ def partition_folder(keys: Sequence[str], values: Sequence[str]) -> str:
 def put_files(
     session: Session, written: Sequence[Written], output: Output, folders: Mapping[tuple[str, ...], str]
 ) -> list[str]:
-    """Puts the files under their partitions' locations; returns their URLs. What was put is deleted if one fails.
+    """Puts the files under their partitions' locations; returns their URLs. What was put is deleted if one
+    fails.
 
     Args:
         session: the running query.

@@ -62,7 +62,9 @@ def evaluate(engine: Engine) -> Callable[..., Answer]:
     """Runs a statement on the engine alone: no server, no request."""
 
     def run(sql: str, *parameters: str) -> Answer:
-        request = Request(sql, "123456789012", REGION, "default", parameters, None, None, enforced_output=False)
+        request = Request(
+            sql, "123456789012", REGION, "default", parameters, None, None, enforced_output=False
+        )
         execution = Execution(sql, request, "primary", "DML", "SELECT", None, {})
         execution.run(engine, NoStatements())
         rows, _ = page(execution.result, 0, 1000)
@@ -104,7 +106,11 @@ class Cloud:
 
     def client(self, service: str) -> Any:
         return boto3.client(
-            service, region_name=REGION, endpoint_url=self.endpoint, aws_access_key_id="x", aws_secret_access_key="x"
+            service,
+            region_name=REGION,
+            endpoint_url=self.endpoint,
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
         )
 
     def start(self, sql: str, **more: Any) -> str:
@@ -130,7 +136,9 @@ class Cloud:
         state, reason = found["Status"]["State"], found["Status"].get("StateChangeReason")
         if state != "SUCCEEDED":
             return Answer(state, reason, [], [], [], found["Statistics"])
-        result = self.client("athena").get_query_results(QueryExecutionId=found["QueryExecutionId"])["ResultSet"]
+        result = self.client("athena").get_query_results(QueryExecutionId=found["QueryExecutionId"])[
+            "ResultSet"
+        ]
         rows = [tuple(item.get("VarCharValue") for item in row["Data"]) for row in result["Rows"]]
         info = result["ResultSetMetadata"]["ColumnInfo"]
         if found["SubstatementType"] == "SELECT":

@@ -33,7 +33,11 @@ def test_the_notes_table_reaches_glue(cloud: Cloud) -> None:
     storage = table["StorageDescriptor"]
     assert storage["Columns"] == [
         {"Name": "invoice", "Type": "string", "Comment": "Invoice number"},
-        {"Name": "quantity", "Type": "int", "Comment": "The quantities of each product (item) per transaction"},
+        {
+            "Name": "quantity",
+            "Type": "int",
+            "Comment": "The quantities of each product (item) per transaction",
+        },
         {"Name": "price", "Type": "float", "Comment": "Unit price"},
     ]
     assert table["PartitionKeys"] == [{"Name": "year", "Type": "int"}, {"Name": "hour", "Type": "int"}]
@@ -64,7 +68,9 @@ def test_repair_finds_folders_of_partitions(cloud: Cloud) -> None:
     assert cloud.rows("SHOW PARTITIONS retail_trans") == [("year=2010/hour=08",), ("year=2010/hour=09",)]
     assert cloud.rows("SELECT * FROM retail_trans WHERE hour = 8") == [("1", "2", "1.5", "2010", "8")]
     assert cloud.rows("MSCK REPAIR TABLE mydatabase.retail_trans") == []
-    found = cloud.client("glue").get_partitions(DatabaseName="mydatabase", TableName="retail_trans")["Partitions"]
+    found = cloud.client("glue").get_partitions(DatabaseName="mydatabase", TableName="retail_trans")[
+        "Partitions"
+    ]
     assert [part["Values"] for part in found] == [["2010", "08"], ["2010", "09"]]
     assert found[0]["StorageDescriptor"]["Location"] == "s3://lake/00-retail-trans/year=2010/hour=08/"
 
@@ -75,7 +81,9 @@ def test_partitions_of_glues_api_are_read(cloud: Cloud) -> None:
     glue = cloud.client("glue")
     storage = glue.get_table(DatabaseName="mydatabase", Name="retail_trans")["Table"]["StorageDescriptor"]
     entry = {"Values": ["2010", "08"], "StorageDescriptor": {**storage, "Location": "s3://lake/nowhere/"}}
-    glue.batch_create_partition(DatabaseName="mydatabase", TableName="retail_trans", PartitionInputList=[entry])
+    glue.batch_create_partition(
+        DatabaseName="mydatabase", TableName="retail_trans", PartitionInputList=[entry]
+    )
     assert cloud.rows("SELECT invoice FROM retail_trans") == []
     entry["StorageDescriptor"]["Location"] = "s3://lake/moved/"
     glue.batch_update_partition(
@@ -89,7 +97,9 @@ def test_partitions_of_glues_api_are_read(cloud: Cloud) -> None:
 def test_alter_table_changes_partitions(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     cloud.put_json("x/a", {"Invoice": "1"})
-    cloud.rows("ALTER TABLE retail_trans ADD PARTITION (year = 2010, hour = '08') LOCATION 's3://lake/x/' PARTITION (year = 2010, hour = 9)")
+    cloud.rows(
+        "ALTER TABLE retail_trans ADD PARTITION (year = 2010, hour = '08') LOCATION 's3://lake/x/' PARTITION (year = 2010, hour = 9)"
+    )
     assert cloud.rows("SHOW PARTITIONS retail_trans") == [("year=2010/hour=08",), ("year=2010/hour=9",)]
     assert "already exists" in cloud.fails("ALTER TABLE retail_trans ADD PARTITION (year = 2010, hour = 9)")
     cloud.rows("ALTER TABLE retail_trans ADD IF NOT EXISTS PARTITION (year = 2010, hour = 9)")
@@ -98,12 +108,16 @@ def test_alter_table_changes_partitions(cloud: Cloud) -> None:
     cloud.rows("ALTER TABLE retail_trans DROP PARTITION (year = 2010, hour = 8)")
     assert cloud.rows("SHOW PARTITIONS retail_trans") == [("year=2010/hour=9",)]
     cloud.rows("ALTER TABLE retail_trans DROP IF EXISTS PARTITION (year = 2011, hour = 8)")
-    assert "Partition not found" in cloud.fails("ALTER TABLE retail_trans DROP PARTITION (year = 2011, hour = 8)")
+    assert "Partition not found" in cloud.fails(
+        "ALTER TABLE retail_trans DROP PARTITION (year = 2011, hour = 8)"
+    )
 
 
 def test_alter_table_changes_columns_location_and_properties(cloud: Cloud) -> None:
     cloud.put_json("a/1", {"x": 1, "y": "b"})
-    cloud.rows("CREATE EXTERNAL TABLE t (x int) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' LOCATION 's3://lake/none/'")
+    cloud.rows(
+        "CREATE EXTERNAL TABLE t (x int) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' LOCATION 's3://lake/none/'"
+    )
     cloud.rows("ALTER TABLE t ADD COLUMNS (y string)")
     cloud.rows("ALTER TABLE t SET LOCATION 's3://lake/a/'")
     cloud.rows("ALTER TABLE mydatabase.t SET TBLPROPERTIES ('owner' = 'me')")
@@ -136,7 +150,13 @@ def test_tables_are_listed_described_and_dropped(cloud: Cloud) -> None:
     assert cloud.rows("SHOW TABLES IN mydatabase 'retail*'") == [("retail_trans",)]
     assert cloud.rows("SHOW TABLES 'x*'") == []
     described = cloud.rows("DESCRIBE mydatabase.retail_trans")
-    assert [(row[0] or "").strip() for row in described[:5]] == ["invoice", "quantity", "price", "year", "hour"]
+    assert [(row[0] or "").strip() for row in described[:5]] == [
+        "invoice",
+        "quantity",
+        "price",
+        "year",
+        "hour",
+    ]
     assert "already exists" in cloud.fails(NOTES_DDL)
     cloud.rows(NOTES_DDL.replace("TABLE `", "TABLE IF NOT EXISTS `"))
     cloud.rows("DROP TABLE IF EXISTS `mydatabase.retail_trans`")
@@ -147,7 +167,9 @@ def test_tables_are_listed_described_and_dropped(cloud: Cloud) -> None:
 
 def test_views(cloud: Cloud) -> None:
     cloud.put_json("a/1", {"x": 1}, {"x": 2})
-    cloud.rows("CREATE EXTERNAL TABLE t (x int) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' LOCATION 's3://lake/a/'")
+    cloud.rows(
+        "CREATE EXTERNAL TABLE t (x int) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' LOCATION 's3://lake/a/'"
+    )
     cloud.rows("CREATE VIEW v AS SELECT x, x * 10 AS y FROM t")
     assert cloud.rows("SELECT y FROM v WHERE x = 2") == [("20",)]
     assert cloud.fails("CREATE VIEW v AS SELECT 1 AS a").startswith("TABLE_ALREADY_EXISTS")
@@ -166,9 +188,9 @@ def test_views(cloud: Cloud) -> None:
 
 def test_information_schema_shows_the_catalog(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
-    assert cloud.rows("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'mydatabase'") == [
-        ("retail_trans", "BASE TABLE")
-    ]
+    assert cloud.rows(
+        "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'mydatabase'"
+    ) == [("retail_trans", "BASE TABLE")]
     columns = cloud.rows(
         "SELECT column_name, data_type, extra_info FROM information_schema.columns WHERE table_name = 'retail_trans' "
         "ORDER BY ordinal_position"
@@ -186,10 +208,19 @@ def test_the_partitions_table(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
-        ("CREATE EXTERNAL TABLE t (x int) STORED AS ORC LOCATION 's3://lake/t/'", "NOT_SUPPORTED: STORED AS ORC"),
+        (
+            "CREATE EXTERNAL TABLE t (x int) STORED AS ORC LOCATION 's3://lake/t/'",
+            "NOT_SUPPORTED: STORED AS ORC",
+        ),
         ("CREATE EXTERNAL TABLE t (x int)", "FAILED: SemanticException No table location"),
-        ("CREATE EXTERNAL TABLE t (x int) LOCATION '/tmp/t'", "INVALID_TABLE_PROPERTY: '/tmp/t' is not an S3 location"),
-        ("CREATE EXTERNAL TABLE nope.t (x int) LOCATION 's3://lake/t/'", "FAILED: SemanticException [Error 10072]"),
+        (
+            "CREATE EXTERNAL TABLE t (x int) LOCATION '/tmp/t'",
+            "INVALID_TABLE_PROPERTY: '/tmp/t' is not an S3 location",
+        ),
+        (
+            "CREATE EXTERNAL TABLE nope.t (x int) LOCATION 's3://lake/t/'",
+            "FAILED: SemanticException [Error 10072]",
+        ),
         ("CREATE EXTERNAL TABLE t x int LOCATION 's3://lake/t/'", ""),
     ],
 )

@@ -1,4 +1,6 @@
-"""Whole queries on the engine alone: aggregates, windows, UNNEST, names of columns, errors with their places."""
+"""Whole queries on the engine alone: aggregates, windows, UNNEST, names of columns, errors with their
+places.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,29 @@ T = "(VALUES (1, 'a', DECIMAL '2.50'), (2, 'b', DECIMAL '3.50'), (3, 'b', NULL))
 
 QUERIES = [
     (f"SELECT count(*), count(d), count(DISTINCT s) FROM {T}", [("3", "2", "2")], ["bigint"] * 3),
-    (f"SELECT sum(n), avg(n), sum(d), avg(d) FROM {T}", [("6", "2.0", "6.00", "3.00")], ["bigint", "double", "decimal", "decimal"]),
-    (f"SELECT sum(n) / count(*), sum(d) / 2, max(n) / 2e0 FROM {T}", [("2", "3.00", "1.5")], ["bigint", "decimal", "double"]),
+    (
+        f"SELECT sum(n), avg(n), sum(d), avg(d) FROM {T}",
+        [("6", "2.0", "6.00", "3.00")],
+        ["bigint", "double", "decimal", "decimal"],
+    ),
+    (
+        f"SELECT sum(n) / count(*), sum(d) / 2, max(n) / 2e0 FROM {T}",
+        [("2", "3.00", "1.5")],
+        ["bigint", "decimal", "double"],
+    ),
     (f"SELECT avg(DISTINCT d), avg(d) FILTER (WHERE n = 1) FROM {T}", [("3.00", "2.50")], None),
-    (f"SELECT n, avg(d) OVER (PARTITION BY s) FROM {T} ORDER BY n", [("1", "2.50"), ("2", "3.50"), ("3", "3.50")], None),
+    (
+        f"SELECT n, avg(d) OVER (PARTITION BY s) FROM {T} ORDER BY n",
+        [("1", "2.50"), ("2", "3.50"), ("3", "3.50")],
+        None,
+    ),
     (f"SELECT count_if(n > 1), count(*) FILTER (WHERE n > 1) FROM {T}", [("2", "2")], ["bigint", "bigint"]),
     (f"SELECT max_by(s, n), min_by(s, n), max_by(d, n) FROM {T}", [("b", "a", None)], None),
-    (f"SELECT array_agg(s ORDER BY n DESC), array_agg(DISTINCT s ORDER BY s) FROM {T}", [("[b, b, a]", "[a, b]")], None),
+    (
+        f"SELECT array_agg(s ORDER BY n DESC), array_agg(DISTINCT s ORDER BY s) FROM {T}",
+        [("[b, b, a]", "[a, b]")],
+        None,
+    ),
     (f"SELECT array_join(array_agg(s ORDER BY n), '') FROM {T}", [("abb",)], None),
     (f"SELECT listagg(s, ',') WITHIN GROUP (ORDER BY n) FROM {T}", [("a,b,b",)], ["varchar"]),
     (f"SELECT approx_distinct(s) FROM {T}", [("2",)], ["bigint"]),
@@ -31,24 +49,65 @@ QUERIES = [
     (f"SELECT bool_and(n > 0), bool_or(n > 2), every(n > 1) FROM {T}", [("true", "true", "false")], None),
     (f"SELECT arbitrary(s) FROM {T} WHERE n = 1", [("a",)], None),
     (f"SELECT s, sum(n) FROM {T} GROUP BY 1 ORDER BY 1", [("a", "1"), ("b", "5")], None),
-    (f"SELECT s, sum(n) FROM {T} GROUP BY ROLLUP (s) ORDER BY 1", [("a", "1"), ("b", "5"), (None, "6")], None),
+    (
+        f"SELECT s, sum(n) FROM {T} GROUP BY ROLLUP (s) ORDER BY 1",
+        [("a", "1"), ("b", "5"), (None, "6")],
+        None,
+    ),
     (f"SELECT s FROM {T} GROUP BY s HAVING count(*) > 1", [("b",)], None),
-    (f"SELECT n, row_number() OVER (PARTITION BY s ORDER BY n DESC) FROM {T} ORDER BY n", [("1", "1"), ("2", "2"), ("3", "1")], None),
-    (f"SELECT n, lag(n) OVER (ORDER BY n), lead(n, 1, 0) OVER (ORDER BY n) FROM {T} ORDER BY n",
-     [("1", None, "2"), ("2", "1", "3"), ("3", "2", "0")], None),
-    (f"SELECT n, sum(n) OVER (ORDER BY n ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM {T} ORDER BY n",
-     [("1", "1"), ("2", "3"), ("3", "5")], ["integer", "bigint"]),
-    (f"SELECT n, last_value(d) IGNORE NULLS OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) FROM {T} ORDER BY n",
-     [("1", "2.50"), ("2", "3.50"), ("3", "3.50")], None),
+    (
+        f"SELECT n, row_number() OVER (PARTITION BY s ORDER BY n DESC) FROM {T} ORDER BY n",
+        [("1", "1"), ("2", "2"), ("3", "1")],
+        None,
+    ),
+    (
+        f"SELECT n, lag(n) OVER (ORDER BY n), lead(n, 1, 0) OVER (ORDER BY n) FROM {T} ORDER BY n",
+        [("1", None, "2"), ("2", "1", "3"), ("3", "2", "0")],
+        None,
+    ),
+    (
+        f"SELECT n, sum(n) OVER (ORDER BY n ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM {T} ORDER BY n",
+        [("1", "1"), ("2", "3"), ("3", "5")],
+        ["integer", "bigint"],
+    ),
+    (
+        f"SELECT n, last_value(d) IGNORE NULLS OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) FROM {T} ORDER BY n",
+        [("1", "2.50"), ("2", "3.50"), ("3", "3.50")],
+        None,
+    ),
     ("SELECT x FROM UNNEST(ARRAY[1, 2]) AS t(x)", [("1",), ("2",)], ["integer"]),
-    ("SELECT x, i FROM UNNEST(ARRAY['a', 'b']) WITH ORDINALITY AS t(x, i)", [("a", "1"), ("b", "2")], ["varchar", "bigint"]),
+    (
+        "SELECT x, i FROM UNNEST(ARRAY['a', 'b']) WITH ORDINALITY AS t(x, i)",
+        [("a", "1"), ("b", "2")],
+        ["varchar", "bigint"],
+    ),
     ("SELECT a, b FROM UNNEST(ARRAY[1, 2], ARRAY['x']) AS t(a, b)", [("1", "x"), ("2", None)], None),
     ("SELECT k, v FROM UNNEST(map(ARRAY['a'], ARRAY[1])) AS t(k, v)", [("a", "1")], None),
-    ("SELECT n, x FROM (VALUES (1, ARRAY[7, 8]), (2, ARRAY[])) AS t(n, xs) CROSS JOIN UNNEST(xs) AS u(x)", [("1", "7"), ("1", "8")], None),
-    ("SELECT n, x FROM (VALUES (1, ARRAY[7]), (2, NULL)) AS t(n, xs) LEFT JOIN UNNEST(xs) AS u(x) ON true ORDER BY n", [("1", "7"), ("2", None)], None),
-    ("SELECT a, b FROM UNNEST(ARRAY[CAST(ROW(1, 'x') AS ROW(p integer, q varchar))]) AS t(a, b)", [("1", "x")], None),
-    ("WITH a AS (SELECT 1 AS x), b AS (SELECT x + 1 AS y FROM a) SELECT x, y FROM a CROSS JOIN b", [("1", "2")], None),
-    ("WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3) SELECT sum(n) FROM t", [("6",)], ["bigint"]),
+    (
+        "SELECT n, x FROM (VALUES (1, ARRAY[7, 8]), (2, ARRAY[])) AS t(n, xs) CROSS JOIN UNNEST(xs) AS u(x)",
+        [("1", "7"), ("1", "8")],
+        None,
+    ),
+    (
+        "SELECT n, x FROM (VALUES (1, ARRAY[7]), (2, NULL)) AS t(n, xs) LEFT JOIN UNNEST(xs) AS u(x) ON true ORDER BY n",
+        [("1", "7"), ("2", None)],
+        None,
+    ),
+    (
+        "SELECT a, b FROM UNNEST(ARRAY[CAST(ROW(1, 'x') AS ROW(p integer, q varchar))]) AS t(a, b)",
+        [("1", "x")],
+        None,
+    ),
+    (
+        "WITH a AS (SELECT 1 AS x), b AS (SELECT x + 1 AS y FROM a) SELECT x, y FROM a CROSS JOIN b",
+        [("1", "2")],
+        None,
+    ),
+    (
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3) SELECT sum(n) FROM t",
+        [("6",)],
+        ["bigint"],
+    ),
     ("SELECT 1 UNION ALL SELECT 2 ORDER BY 1 DESC", [("2",), ("1",)], None),
     ("SELECT 1 INTERSECT SELECT 1", [("1",)], None),
     ("SELECT 1 EXCEPT SELECT 1", [], None),
@@ -59,17 +118,32 @@ QUERIES = [
     (f"SELECT n FROM {T} WHERE EXISTS (SELECT 1 FROM (VALUES 2) AS u(m) WHERE m = n)", [("2",)], None),
     ("SELECT t.a FROM (VALUES (1, 2)) AS t(a, b) JOIN (VALUES 1) AS u(a) USING (a)", None, None),
     ("SELECT CAST(ROW(1, 'x') AS ROW(a integer, b varchar)).a", [("1",)], None),
-    ("SELECT transform(filter(ARRAY[1, 2, 3], x -> x > 1), x -> transform(ARRAY[10], y -> x + y))", [("[[12], [13]]",)], None),
-    ("SELECT TIMESTAMP '2010-12-01 00:00:00 UTC' AT TIME ZONE 'UTC'", [("2010-12-01 00:00:00.000 UTC",)], None),
-    ("SELECT \"MiXeD\" FROM (VALUES 1) AS t(mixed)", [("1",)], None),
-    ("SELECT date_diff('second', min(x), max(x)) FROM (VALUES TIMESTAMP '2010-12-01 00:00:00', TIMESTAMP '2010-12-01 00:01:00') AS t(x)", [("60",)], None),
+    (
+        "SELECT transform(filter(ARRAY[1, 2, 3], x -> x > 1), x -> transform(ARRAY[10], y -> x + y))",
+        [("[[12], [13]]",)],
+        None,
+    ),
+    (
+        "SELECT TIMESTAMP '2010-12-01 00:00:00 UTC' AT TIME ZONE 'UTC'",
+        [("2010-12-01 00:00:00.000 UTC",)],
+        None,
+    ),
+    ('SELECT "MiXeD" FROM (VALUES 1) AS t(mixed)', [("1",)], None),
+    (
+        "SELECT date_diff('second', min(x), max(x)) FROM (VALUES TIMESTAMP '2010-12-01 00:00:00', TIMESTAMP '2010-12-01 00:01:00') AS t(x)",
+        [("60",)],
+        None,
+    ),
     ("SELECT x FROM (VALUES 'a;b') AS t(x) -- a comment;\n;", [("a;b",)], None),
 ]
 
 
 @pytest.mark.parametrize(("sql", "rows", "kinds"), QUERIES, ids=[case[0][:70] for case in QUERIES])
 def test_a_query_returns(
-    evaluate: Callable[..., Answer], sql: str, rows: list[tuple[str | None, ...]] | None, kinds: list[str] | None
+    evaluate: Callable[..., Answer],
+    sql: str,
+    rows: list[tuple[str | None, ...]] | None,
+    kinds: list[str] | None,
 ) -> None:
     answer = evaluate(sql)
     assert answer.reason is None
@@ -135,7 +209,7 @@ def test_an_error_is_named_and_placed(evaluate: Callable[..., Answer], sql: str,
     [
         "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM '/etc/passwd'",
-        "SELECT * FROM \"/etc/passwd\"",
+        'SELECT * FROM "/etc/passwd"',
         "SELECT read_text('/etc/passwd')",
         "SELECT getenv('HOME')",
         "SELECT * FROM duckdb_settings()",
@@ -165,14 +239,19 @@ def test_nothing_of_duckdb_or_the_host_is_reachable(evaluate: Callable[..., Answ
         ("DELETE FROM t", "DELETE"),
         ("UPDATE t SET a = 1", "UPDATE"),
         ("GRANT SELECT ON t TO u", "GRANT"),
-        ("CREATE TABLE t (a int) LOCATION 's3://lake/t/' TBLPROPERTIES ('table_type' = 'ICEBERG')", "CREATE TABLE"),
+        (
+            "CREATE TABLE t (a int) LOCATION 's3://lake/t/' TBLPROPERTIES ('table_type' = 'ICEBERG')",
+            "CREATE TABLE",
+        ),
         ("SHOW FUNCTIONS", "SHOW FUNCTIONS"),
         ("CREATE ROLE r", "CREATE ROLE"),
         ("SELECT date_format(TIMESTAMP '2010-12-01 00:00:00', x) FROM (VALUES '%Y') AS t(x)", "date_format"),
         ("EXPLAIN ANALYZE SELECT 1", "EXPLAIN ANALYZE"),
     ],
 )
-def test_what_is_not_covered_is_refused_by_name(evaluate: Callable[..., Answer], sql: str, construct: str) -> None:
+def test_what_is_not_covered_is_refused_by_name(
+    evaluate: Callable[..., Answer], sql: str, construct: str
+) -> None:
     answer = evaluate(sql)
     assert answer.state == "FAILED"
     assert (answer.reason or "").startswith("NOT_SUPPORTED: ")

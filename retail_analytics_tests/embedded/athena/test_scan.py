@@ -89,7 +89,9 @@ def test_pruning_keeps_the_meaning_of_outer_joins(cloud: Cloud) -> None:
         "WHERE l.hour IS NULL"
     )
     assert rows == [("1",)]
-    assert cloud.rows("SELECT count(*) FROM (VALUES 8) AS h(n) LEFT JOIN lines AS l ON l.hour = h.n WHERE l.hour IS NULL") == [("0",)]
+    assert cloud.rows(
+        "SELECT count(*) FROM (VALUES 8) AS h(n) LEFT JOIN lines AS l ON l.hour = h.n WHERE l.hour IS NULL"
+    ) == [("0",)]
 
 
 def test_lines_are_read_as_they_are(cloud: Cloud) -> None:
@@ -105,7 +107,7 @@ def test_path_tells_the_object(cloud: Cloud) -> None:
     hours(cloud)
     rows = cloud.rows('SELECT DISTINCT "$path", hour FROM lines WHERE hour = 8')
     assert rows == [(f"s3://{BUCKET}/raw/year=2010/month=12/day=01/hour=08/object", "8")]
-    answer = cloud.run('SELECT * FROM lines WHERE "$path" LIKE \'%hour=09%\'')
+    answer = cloud.run("SELECT * FROM lines WHERE \"$path\" LIKE '%hour=09%'")
     assert answer.columns == ["line", "year", "month", "day", "hour"]
     assert len(answer.rows) == 9
     assert cloud.run('SELECT t.*, "$path" FROM lines t LIMIT 1').columns[-2:] == ["hour", "$path"]
@@ -191,12 +193,18 @@ def test_delimited_text(cloud: Cloud) -> None:
         "LOCATION 's3://lake/t/' TBLPROPERTIES ('skip.header.line.count' = '1')"
     )
     cloud.put("t/x", "a,n,d\nx\\,y,1,2010-12-01\n\\N,zwei,\nshort\n")
-    assert cloud.rows("SELECT * FROM t") == [("x,y", "1", "2010-12-01"), (None, None, None), ("short", None, None)]
+    assert cloud.rows("SELECT * FROM t") == [
+        ("x,y", "1", "2010-12-01"),
+        (None, None, None),
+        ("short", None, None),
+    ]
 
 
 def test_quoted_csv(cloud: Cloud) -> None:
     serde = "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde' WITH SERDEPROPERTIES ('separatorChar' = ';')"
-    cloud.rows(f"CREATE EXTERNAL TABLE t (a string, n int) {serde} LOCATION 's3://lake/t/' TBLPROPERTIES ('skip.header.line.count'='1')")
+    cloud.rows(
+        f"CREATE EXTERNAL TABLE t (a string, n int) {serde} LOCATION 's3://lake/t/' TBLPROPERTIES ('skip.header.line.count'='1')"
+    )
     cloud.put("t/x", 'a;n\n"x;""y""";1\n"";\n')
     assert cloud.rows("SELECT * FROM t") == [('x;"y"', "1"), ("", None)]
 
@@ -208,7 +216,9 @@ def parquet(**columns: pa.Array) -> bytes:
 
 
 def test_parquet_columns_are_matched_by_name(cloud: Cloud) -> None:
-    cloud.rows("CREATE EXTERNAL TABLE t (b string, a bigint, c double) STORED AS PARQUET LOCATION 's3://lake/t/'")
+    cloud.rows(
+        "CREATE EXTERNAL TABLE t (b string, a bigint, c double) STORED AS PARQUET LOCATION 's3://lake/t/'"
+    )
     cloud.put("t/1.parquet", parquet(A=pa.array([1], pa.int32()), b=pa.array(["x"])))
     cloud.put("t/2.parquet", parquet(b=pa.array(["y"]), a=pa.array([2], pa.int64()), z=pa.array([1])))
     assert cloud.rows("SELECT * FROM t ORDER BY a") == [("x", "1", None), ("y", "2", None)]
@@ -218,7 +228,9 @@ def test_parquet_of_another_type_is_an_error(cloud: Cloud) -> None:
     cloud.rows("CREATE EXTERNAL TABLE t (a bigint) STORED AS PARQUET LOCATION 's3://lake/t/'")
     cloud.put("t/1.parquet", parquet(a=pa.array(["x"])))
     reason = cloud.fails("SELECT * FROM t")
-    assert reason.startswith("HIVE_BAD_DATA: Field a's type STRING in parquet file s3://lake/t/1.parquet is incompatible")
+    assert reason.startswith(
+        "HIVE_BAD_DATA: Field a's type STRING in parquet file s3://lake/t/1.parquet is incompatible"
+    )
     cloud.put("t/1.parquet", b"not parquet")
     reason = cloud.fails("SELECT * FROM t")
     assert reason.startswith("HIVE_CANNOT_OPEN_SPLIT: ")
@@ -235,15 +247,22 @@ def test_projected_partitions(cloud: Cloud) -> None:
     )
     cloud.put("p/2010-12-01/08/x", "a\n")
     cloud.put("p/2010-12-02/09/x", "bb\n")
-    assert cloud.rows("SELECT day, hour, line FROM t ORDER BY 1") == [("2010-12-01", "8", "a"), ("2010-12-02", "9", "bb")]
+    assert cloud.rows("SELECT day, hour, line FROM t ORDER BY 1") == [
+        ("2010-12-01", "8", "a"),
+        ("2010-12-02", "9", "bb"),
+    ]
     answer = cloud.run("SELECT line FROM t WHERE day = '2010-12-02' AND hour = 9")
     assert answer.statistics["DataScannedInBytes"] == 3
 
 
 def test_a_partition_value_that_does_not_fit_is_an_error(cloud: Cloud) -> None:
-    cloud.rows(f"CREATE EXTERNAL TABLE t (line string) PARTITIONED BY (hour int) {LINES} LOCATION 's3://lake/t/'")
+    cloud.rows(
+        f"CREATE EXTERNAL TABLE t (line string) PARTITIONED BY (hour int) {LINES} LOCATION 's3://lake/t/'"
+    )
     cloud.rows("ALTER TABLE t ADD PARTITION (hour = 'noon')")
-    assert cloud.fails("SELECT * FROM t").startswith("HIVE_INVALID_PARTITION_VALUE: Invalid partition value 'noon'")
+    assert cloud.fails("SELECT * FROM t").startswith(
+        "HIVE_INVALID_PARTITION_VALUE: Invalid partition value 'noon'"
+    )
 
 
 def test_an_unknown_serde_or_bucket_is_named(cloud: Cloud) -> None:
@@ -256,6 +275,10 @@ def test_an_unknown_serde_or_bucket_is_named(cloud: Cloud) -> None:
 def test_pruning_does_not_take_a_condition_from_elsewhere(cloud: Cloud) -> None:
     hours(cloud)
     outer = "(VALUES 8) AS o(hour)"
-    assert cloud.rows(f"SELECT (SELECT max(hour) FROM (SELECT hour FROM lines)) FROM {outer} WHERE hour = 8") == [("10",)]
-    assert cloud.rows(f"SELECT (SELECT hour FROM lines WHERE hour = 9 LIMIT 1) FROM {outer} WHERE hour = 8") == [("9",)]
+    assert cloud.rows(
+        f"SELECT (SELECT max(hour) FROM (SELECT hour FROM lines)) FROM {outer} WHERE hour = 8"
+    ) == [("10",)]
+    assert cloud.rows(
+        f"SELECT (SELECT hour FROM lines WHERE hour = 9 LIMIT 1) FROM {outer} WHERE hour = 8"
+    ) == [("9",)]
     assert cloud.rows(f"SELECT 1 FROM {outer} WHERE hour = 8 AND 10 IN (SELECT hour FROM lines)") == [("1",)]

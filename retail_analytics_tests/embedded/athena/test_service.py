@@ -1,0 +1,268 @@
+"""The service around the SQL: states, cancelling, workgroups, idempotency, results, limits."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from botocore.exceptions import ClientError
+
+from retail_analytics_tests.embedded.athena.conftest import BUCKET
+
+if TYPE_CHECKING:
+    from retail_analytics_tests.embedded.athena.conftest import Cloud
+
+# Runs for minutes if nobody stops it.
+ENDLESS = (
+    "SELECT count(*) FROM UNNEST(sequence(1, 100000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 100000)) AS b(y) "
+    "CROSS JOIN UNNEST(sequence(1, 1000)) AS c(z) WHERE (x * y) % 7 = z"
+)
+
+
+def refused(call: Any, **arguments: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    assert caught.value.response["Error"]["Code"] == "InvalidRequestException"
+    return caught.value.response["Error"]["Message"]
+
+
+def test_a_query_is_described(cloud: Cloud) -> None:
+    found = cloud.wait(cloud.start("SELECT 1 AS a"))
+    assert found["StatementType"] == "DML"
+    assert found["SubstatementType"] == "SELECT"
+    assert found["WorkGroup"] == "primary"
+    assert found["QueryExecutionContext"] == {"Database": "mydatabase"}
+    assert (
+        found["ResultConfiguration"]["OutputLocation"]
+        == f"s3://{BUCKET}/athena-results/{found['QueryExecutionId']}.csv"
+    )
+    assert found["Status"]["CompletionDateTime"] >= found["Status"]["SubmissionDateTime"]
+    assert found["Statistics"]["DataScannedInBytes"] == 0
+    assert found["EngineVersion"]["EffectiveEngineVersion"] == "Athena engine version 3"
+
+
+def test_the_result_object_is_athenas_csv(cloud: Cloud) -> None:
+    query_id = cloud.start("SELECT 'a \"b\", c' AS text, NULL AS nothing, '' AS empty, 1.50 AS n")
+    cloud.wait(query_id)
+    body = (
+        cloud.client("s3")
+        .get_object(Bucket=BUCKET, Key=f"athena-results/{query_id}.csv")["Body"]
+        .read()
+        .decode()
+    )
+    assert body == '"text","nothing","empty","n"\n"a ""b"", c",,"","1.50"\n'
+
+
+def test_the_result_of_ddl_is_text(cloud: Cloud) -> None:
+    query_id = cloud.start("SHOW DATABASES")
+    found = cloud.wait(query_id)
+    assert found["StatementType"] == "UTILITY"
+    assert (
+        cloud.client("s3").get_object(Bucket=BUCKET, Key=f"athena-results/{query_id}.txt")["Body"].read()
+        == b"default\nmydatabase\n"
+    )
+
+
+def test_results_come_in_pages(cloud: Cloud) -> None:
+    query_id = cloud.start("SELECT x FROM UNNEST(sequence(1, 2500)) AS t(x)")
+    cloud.wait(query_id)
+    client = cloud.client("athena")
+    first = client.get_query_results(QueryExecutionId=query_id, MaxResults=3)
+    assert [row["Data"][0]["VarCharValue"] for row in first["ResultSet"]["Rows"]] == ["x", "1", "2"]
+    pages = client.get_paginator("get_query_results").paginate(QueryExecutionId=query_id)
+    values = [row["Data"][0]["VarCharValue"] for page in pages for row in page["ResultSet"]["Rows"]]
+    assert values == ["x", *map(str, range(1, 2501))]
+    info = first["ResultSet"]["ResultSetMetadata"]["ColumnInfo"][0]
+    assert (info["Name"], info["Type"], info["Precision"]) == ("x", "bigint", 19)
+    assert "MaxResults" in refused(client.get_query_results, QueryExecutionId=query_id, MaxResults=1001)
+
+
+def test_a_running_query_is_stopped(cloud: Cloud) -> None:
+    client = cloud.client("athena")
+    query_id = cloud.start(ENDLESS)
+    assert client.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]["Status"]["State"] in {
+        "QUEUED",
+        "RUNNING",
+    }
+    assert "has not yet finished" in refused(client.get_query_results, QueryExecutionId=query_id)
+    client.stop_query_execution(QueryExecutionId=query_id)
+    assert cloud.wait(query_id)["Status"]["State"] == "CANCELLED"
+    assert "Final query state: CANCELLED" in refused(client.get_query_results, QueryExecutionId=query_id)
+    client.stop_query_execution(QueryExecutionId=query_id)
+
+
+def test_a_stopped_ctas_leaves_nothing(cloud: Cloud) -> None:
+    query_id = cloud.start(
+        f"CREATE TABLE t WITH (external_location = 's3://lake/t/') AS {ENDLESS.replace('count(*)', 'count(*) AS n')}"
+    )
+    cloud.client("athena").stop_query_execution(QueryExecutionId=query_id)
+    assert cloud.wait(query_id)["Status"]["State"] == "CANCELLED"
+    assert cloud.keys("t/") == []
+    assert cloud.rows("SHOW TABLES") == []
+
+
+def test_queries_beyond_the_slots_wait(cloud: Cloud) -> None:
+    """The server of these tests has two slots."""
+    client = cloud.client("athena")
+    busy = [cloud.start(ENDLESS) for _ in range(2)]
+    waiting, dropped = cloud.start("SELECT 1 AS a"), cloud.start("SELECT 2 AS a")
+    assert (
+        client.get_query_execution(QueryExecutionId=waiting)["QueryExecution"]["Status"]["State"] == "QUEUED"
+    )
+    client.stop_query_execution(QueryExecutionId=dropped)
+    assert cloud.wait(dropped)["Status"]["State"] == "CANCELLED"
+    for query_id in busy:
+        client.stop_query_execution(QueryExecutionId=query_id)
+    assert cloud.wait(waiting)["Status"]["State"] == "SUCCEEDED"
+
+
+def test_a_failed_query_says_why(cloud: Cloud) -> None:
+    found = cloud.wait(cloud.start("SELECT * FROM nope"))
+    assert found["Status"]["State"] == "FAILED"
+    reason = "TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.mydatabase.nope' does not exist"
+    assert found["Status"]["StateChangeReason"] == reason
+    assert found["Status"]["AthenaError"]["ErrorCategory"] == 2
+    assert found["Status"]["AthenaError"]["ErrorMessage"] == reason
+
+
+def test_requests_that_cannot_be_served_are_refused(cloud: Cloud) -> None:
+    client = cloud.client("athena")
+    output = {"OutputLocation": f"s3://{BUCKET}/athena-results/"}
+    start = client.start_query_execution
+    assert "WorkGroup nope is not found" in refused(
+        start, QueryString="SELECT 1", WorkGroup="nope", ResultConfiguration=output
+    )
+    assert "No output location" in refused(start, QueryString="SELECT 1")
+    assert "valid S3 path" in refused(
+        start, QueryString="SELECT 1", ResultConfiguration={"OutputLocation": "/tmp/x"}
+    )
+    assert "queryString" in refused(start, QueryString=" ", ResultConfiguration=output)
+    long = f"SELECT '{'x' * 262_144}'"
+    assert "262144 bytes" in refused(start, QueryString=long, ResultConfiguration=output)
+    assert "was not found" in refused(client.get_query_execution, QueryExecutionId="nope")
+    assert "was not found" in refused(client.get_query_results, QueryExecutionId="nope")
+    assert "was not found" in refused(client.stop_query_execution, QueryExecutionId="nope")
+    assert "WorkGroup nope is not found" in refused(client.get_work_group, WorkGroup="nope")
+
+
+def test_a_body_that_is_not_json_is_a_bad_request(cloud: Cloud) -> None:
+    headers = {
+        "X-Amz-Target": "AmazonAthena.StartQueryExecution",
+        "Content-Type": "application/x-amz-json-1.1",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=x/20261122/us-east-1/athena/aws4_request, SignedHeaders=host, Signature=x",
+    }
+    answer = requests.post(cloud.endpoint, data="not json", headers=headers, timeout=10)
+    assert answer.status_code == 400
+    assert answer.json()["__type"] == "SerializationException"
+
+
+def test_a_token_starts_one_query(cloud: Cloud) -> None:
+    token = "t" * 40
+    first = cloud.start("SELECT 1", ClientRequestToken=token)
+    assert cloud.start("SELECT 1", ClientRequestToken=token) == first
+    with pytest.raises(ClientError, match="Idempotent parameters do not match"):
+        cloud.start("SELECT 2", ClientRequestToken=token)
+
+
+def test_a_workgroup_may_enforce_its_output(cloud: Cloud) -> None:
+    client = cloud.client("athena")
+    results = {"OutputLocation": f"s3://{BUCKET}/of-the-group/"}
+    client.create_work_group(
+        Name="strict", Configuration={"ResultConfiguration": results, "EnforceWorkGroupConfiguration": True}
+    )
+    found = cloud.wait(cloud.start("SELECT 1", WorkGroup="strict"))
+    assert found["ResultConfiguration"]["OutputLocation"].startswith(results["OutputLocation"])
+    reason = cloud.fails(
+        "CREATE TABLE t WITH (external_location = 's3://lake/t/') AS SELECT 1 AS a", WorkGroup="strict"
+    )
+    assert "enforces a centralized output location" in reason
+    client.create_work_group(
+        Name="loose", Configuration={"ResultConfiguration": results, "EnforceWorkGroupConfiguration": False}
+    )
+    assert (
+        cloud.run(
+            "CREATE TABLE t WITH (external_location = 's3://lake/t/') AS SELECT 1 AS a", WorkGroup="loose"
+        ).state
+        == "SUCCEEDED"
+    )
+    only_group = client.start_query_execution(QueryString="SELECT 1", WorkGroup="loose")["QueryExecutionId"]
+    assert cloud.wait(only_group)["ResultConfiguration"]["OutputLocation"].startswith(
+        results["OutputLocation"]
+    )
+
+
+def test_a_workgroup_may_limit_the_bytes_scanned(cloud: Cloud) -> None:
+    cloud.put("t/x", "x" * 10_000_000 + "\n")
+    cloud.rows("CREATE EXTERNAL TABLE t (line string) LOCATION 's3://lake/t/'")
+    client = cloud.client("athena")
+    client.create_work_group(
+        Name="poor",
+        Configuration={"EnforceWorkGroupConfiguration": False, "BytesScannedCutoffPerQuery": 10_000_000},
+    )
+    assert "Bytes scanned limit was exceeded" in cloud.fails("SELECT count(*) FROM t", WorkGroup="poor")
+    client.update_work_group(
+        WorkGroup="poor", ConfigurationUpdates={"RemoveBytesScannedCutoffPerQuery": True}
+    )
+    assert (
+        cloud.run("SELECT count(*) FROM t", WorkGroup="poor").statistics["DataScannedInBytes"] == 10_000_001
+    )
+
+
+def test_executions_are_listed_and_described_in_batches(cloud: Cloud) -> None:
+    client = cloud.client("athena")
+    ids = [cloud.start("SELECT 1") for _ in range(3)]
+    for query_id in ids:
+        cloud.wait(query_id)
+    listed = client.list_query_executions(MaxResults=2)
+    assert listed["QueryExecutionIds"] == ids[:0:-1]
+    found = client.batch_get_query_execution(QueryExecutionIds=[*ids, "nope"])
+    assert [one["QueryExecutionId"] for one in found["QueryExecutions"]] == ids
+    assert found["UnprocessedQueryExecutionIds"][0]["QueryExecutionId"] == "nope"
+
+
+def test_prepared_statements(cloud: Cloud) -> None:
+    cloud.rows("PREPARE add_up FROM SELECT ? + ? AS total")
+    assert cloud.rows("EXECUTE add_up USING 1, 2") == [("3",)]
+    assert cloud.rows("EXECUTE add_up", ExecutionParameters=["3", "4"]) == [("7",)]
+    assert "expected 2 but found 1" in cloud.fails("EXECUTE add_up USING 1")
+    cloud.rows("DEALLOCATE PREPARE add_up")
+    assert "Prepared statement not found: add_up" in cloud.fails("EXECUTE add_up USING 1, 2")
+
+
+def test_explain_shows_a_plan(cloud: Cloud) -> None:
+    found = cloud.run("EXPLAIN SELECT count(*) FROM (VALUES 1, 2) AS t(a)")
+    assert found.columns == ["Query Plan"]
+    assert len(found.rows) > 1
+    assert "is not a query" not in str(found.rows)
+
+
+def test_many_at_once(cloud: Cloud) -> None:
+    """More clients than slots, over one table, while objects come and go."""
+    cloud.rows("CREATE EXTERNAL TABLE t (line string) LOCATION 's3://lake/t/'")
+    for index in range(20):
+        cloud.put(f"t/{index:02d}", "x\n" * 100)
+    counts: list[tuple[str | None, ...]] = []
+
+    def ask() -> None:
+        counts.extend(cloud.rows("SELECT count(*) FROM t WHERE line = 'x'"))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts == [("2000",)] * 8
+
+
+def test_memory_is_limited_and_the_server_survives(cloud: Cloud) -> None:
+    greedy = "SELECT array_agg(s) FROM (SELECT CAST(x AS varchar) || lpad('', 400, 'x') AS s FROM UNNEST(sequence(1, 4000000)) AS t(x))"
+    assert cloud.fails(greedy).startswith("EXCEEDED_MEMORY_LIMIT: ")
+    assert cloud.rows("SELECT 1") == [("1",)]
+
+
+def test_reset_forgets_everything(cloud: Cloud) -> None:
+    query_id = cloud.start(ENDLESS)
+    requests.post(f"{cloud.endpoint}/moto-api/reset", timeout=30)
+    assert "was not found" in refused(cloud.client("athena").get_query_execution, QueryExecutionId=query_id)

@@ -1,0 +1,172 @@
+"""A lake under test: raw hours written as Firehose would, and what readers find afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from retail_analytics.batch.compaction import compact
+from retail_analytics.batch.staging import Pipeline
+from retail_analytics.lake import catalog, hours, tables
+from retail_analytics.lake.partitions import Catalog
+from retail_analytics.resources import sql
+from retail_analytics.resources.athena import AthenaResource
+from retail_analytics.resources.clients import glue_client, s3_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_s3 import S3Client
+
+    from retail_analytics.batch.compaction import HourResult
+    from retail_analytics.embedded.pytest_plugin import FreshLake
+    from retail_analytics.feeds import Feed
+    from retail_analytics.resources.athena import Execution, QueryResult
+    from retail_analytics.settings import Settings
+
+HOUR = datetime(2010, 12, 1, 8, tzinfo=UTC)
+
+
+def record(number: int, **changes: Any) -> dict[str, Any]:
+    """A good record; a change to ``...`` takes the key away."""
+    made = {
+        "Invoice": f"{536000 + number // 4}",
+        "StockCode": f"8{number % 7}123A",
+        "Description": f"HEART {number}",
+        "Quantity": number % 5 + 1,
+        "InvoiceDate": f"2010-12-01 08:{number % 60:02}:00",
+        "Price": 2.55,
+        "Customer_ID": "17850" if number % 3 else "",
+        "Country": "United Kingdom",
+        "record_id": f"{number:032x}",
+        **changes,
+    }
+    return {key: value for key, value in made.items() if value is not ...}
+
+
+def line(number: int, **changes: Any) -> str:
+    """:func:`record` as a line, without its end."""
+    return json.dumps(record(number, **changes))
+
+
+def body(lines: Iterable[str]) -> bytes:
+    """Lines as an object's bytes."""
+    return "".join(f"{each}\n" for each in lines).encode()
+
+
+class CountingAthena(AthenaResource):
+    """Athena that notes the statements it was given."""
+
+    _statements: list[str]
+
+    def setup(self) -> CountingAthena:
+        self._statements = []
+        return self
+
+    @property
+    def statements(self) -> list[str]:
+        return self._statements
+
+    @property
+    def writes(self) -> int:
+        """CTAS so far."""
+        return sum(statement.startswith("CREATE TABLE") for statement in self._statements)
+
+    @property
+    def reads(self) -> int:
+        """Other statements so far."""
+        return len(self._statements) - self.writes
+
+    def query(self, sql: str, parameters: Sequence[str] = ()) -> QueryResult:
+        self._statements.append(sql)
+        return super().query(sql, parameters)
+
+    def execute(self, sql: str, parameters: Sequence[str] = ()) -> Execution:
+        self._statements.append(sql)
+        return super().execute(sql, parameters)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake of the test's own, its tables made."""
+
+    feed: Feed
+    settings: Settings
+    s3: S3Client
+    glue: GlueClient
+    athena: CountingAthena
+    _names: list[int] = field(default_factory=lambda: [0])
+
+    @classmethod
+    def over(cls, fresh: FreshLake, first_hour: datetime = HOUR) -> Lake:
+        settings = dataclasses.replace(fresh.settings, first_hours={fresh.feed.name: first_hour})
+        athena = CountingAthena(**AthenaResource.of(settings).model_dump()).setup()
+        lake = cls(fresh.feed, settings, s3_client(settings.region), glue_client(settings.region), athena)
+        for table in tables.all_tables(lake.feed, settings):
+            catalog.ensure_table(lake.catalog, table)
+        return lake
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(self.glue, self.settings.database)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.feed, self.settings, self.s3, self.athena, self.catalog)
+
+    def put(self, hour: datetime, content: bytes | Iterable[str], name: str | None = None) -> str:
+        """Write an object into a raw hour; returns its key."""
+        self._names[0] += 1
+        named = name or f"{self.feed.stream}-1-{hour:%Y-%m-%d-%H-%M-%S}-{self._names[0]:08}"
+        key = f"{hours.prefix(self.feed, hour)}{named}"
+        data = content if isinstance(content, bytes) else body(content)
+        self.s3.put_object(Bucket=self.settings.bucket, Key=key, Body=data)
+        return key
+
+    def delete(self, key: str) -> None:
+        self.s3.delete_object(Bucket=self.settings.bucket, Key=key)
+
+    def compact(self, *these: datetime, force: bool = False) -> list[HourResult]:
+        return compact(self.pipeline, these or (HOUR,), force=force)
+
+    def compact_one(self, hour: datetime = HOUR) -> HourResult:
+        (result,) = self.compact(hour)
+        return result
+
+    def select(self, table: str, what: str = "*", where: str = "true") -> list[dict[str, Any]]:
+        """Rows of a table of the feed, as any reader gets them; not counted."""
+        name = f"{self.feed.name}_{table}"
+        return AthenaResource.query(
+            self.athena, f"SELECT {what} FROM {sql.table(self.settings.database, name)} WHERE {where}"
+        ).rows
+
+    def compacted_ids(self, *these: datetime) -> list[str]:
+        """Record ids that readers find in these hours, sorted; None as an empty string."""
+        rows = self.select("compacted", "record_id", hours.hours_predicate(these or (HOUR,)))
+        return sorted(row["record_id"] or "" for row in rows)
+
+    def rejects(self, *these: datetime) -> dict[str, str]:
+        """Reason by line that readers find in these hours."""
+        rows = self.select("rejects", "line, reason", hours.hours_predicate(these or (HOUR,)))
+        return {row["line"]: row["reason"] for row in rows}
+
+    def location(self, hour: datetime = HOUR) -> str:
+        """Where the compacted hour is published."""
+        values = tuple(hours.partition_values(hour))
+        table = tables.compacted_table(self.feed, self.settings)
+        return self.catalog.get(table, [values])[values].location
+
+    def keys(self, location: str) -> list[str]:
+        """Keys of the objects below a location."""
+        prefix = location.removeprefix(f"s3://{self.settings.bucket}/")
+        answer = self.s3.list_objects_v2(Bucket=self.settings.bucket, Prefix=prefix)
+        return [item["Key"] for item in answer.get("Contents", ())]
+
+
+def later(count: int) -> datetime:
+    """The hour so many hours after :data:`HOUR`."""
+    return HOUR + timedelta(hours=count)
