@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-browser check fmt asset-checks bench-ingest lock clean-state clean
+.PHONY: help demo dev test test-browser check fmt asset-checks bench-ingest bench-embedded lock clean-state clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ asset-checks: $(STAMP) ## every asset check, against the deployment that the env
 
 bench-ingest: $(STAMP) ## figures of the producer and of put-to-compacted, to benchmarks/results/ingest.json
 	@$(BIN)/python -m benchmarks.ingest
+
+bench-embedded: $(STAMP) ## figures of the embedded cloud, to benchmarks/results/embedded.json
+	@$(BIN)/python -m benchmarks.embedded
 
 lock: ## renew requirements.lock (wants uv)
 	@uv pip compile setup.cfg --extra embedded --extra dev --generate-hashes --python-version 3.11 --universal \

@@ -3,7 +3,6 @@
 import warnings
 
 import dagster as dg
-from dagster_aws.s3 import S3Resource
 
 from retail_analytics.batch.assets import build_batch_assets
 from retail_analytics.batch.checks import build_batch_checks
@@ -12,10 +11,11 @@ from retail_analytics.batch.schedules import build_catch_up_schedule, compaction
 from retail_analytics.feeds import FEEDS
 from retail_analytics.lake.assets import build_lake_assets
 from retail_analytics.lake.schedules import build_crawler_schedule
-from retail_analytics.lake.sensors import build_arrivals_sensor
+from retail_analytics.lake.sensors import AT_EVERY_LOOK, build_arrivals_sensor
 from retail_analytics.resources.athena import AthenaResource
 from retail_analytics.resources.clients import GlueResource
 from retail_analytics.resources.opensearch import OpenSearchResource
+from retail_analytics.resources.s3 import LakeS3Resource
 from retail_analytics.search.definitions import build_search_definitions
 from retail_analytics.settings import Settings
 
@@ -26,7 +26,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 def build_resources(settings: Settings) -> dict[str, object]:
     """The clients that assets, checks and sensors ask for by name."""
     return {
-        "s3": S3Resource(region_name=settings.region, max_attempts=5),
+        "s3": LakeS3Resource.of(settings),
         "glue": GlueResource(region=settings.region),
         "athena": AthenaResource.of(settings),
         "opensearch": OpenSearchResource.of(settings),
@@ -58,7 +58,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             dg.AutomationConditionSensorDefinition(
                 "automation",
                 target=dg.AssetSelection.all(),
-                minimum_interval_seconds=5,
+                minimum_interval_seconds=AT_EVERY_LOOK,
                 default_status=dg.DefaultSensorStatus.RUNNING,
             ),
             run_failures,

@@ -87,8 +87,10 @@ class Settings:
             first_hours=parse_first_hours(env.get("RETAIL_FIRST_HOUR", "")),
             grace_seconds=_whole(env, "RETAIL_GRACE_SECONDS", default.grace_seconds),
             lookback_hours=_whole(env, "RETAIL_LOOKBACK_HOURS", default.lookback_hours),
-            target_file_bytes=_whole(env, "RETAIL_TARGET_FILE_BYTES", default.target_file_bytes),
-            query_timeout_seconds=_whole(env, "RETAIL_QUERY_TIMEOUT_SECONDS", default.query_timeout_seconds),
+            target_file_bytes=_whole(env, "RETAIL_TARGET_FILE_BYTES", default.target_file_bytes, least=1),
+            query_timeout_seconds=_whole(
+                env, "RETAIL_QUERY_TIMEOUT_SECONDS", default.query_timeout_seconds, least=1
+            ),
         )
 
 
@@ -102,6 +104,8 @@ def parse_first_hours(text: str) -> dict[str, datetime]:
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = item.partition("=")
         try:
+            if not name.strip():
+                raise ValueError("no feed is named")
             hour = datetime.strptime(value.strip(), "%Y-%m-%dT%H").replace(tzinfo=UTC)
         except ValueError as error:
             raise SettingsError(
@@ -116,10 +120,10 @@ def format_first_hours(hours: Mapping[str, datetime]) -> str:
     return ",".join(f"{name}={hour.astimezone(UTC):%Y-%m-%dT%H}" for name, hour in hours.items())
 
 
-def _whole(env: Mapping[str, str], name: str, default: int) -> int:
+def _whole(env: Mapping[str, str], name: str, default: int, least: int = 0) -> int:
     text = env.get(name)
     if text is None:
         return default
-    if not text.isdigit():
-        raise SettingsError(f"{name}={text!r} is no whole number of at least 0.")
+    if not text.isdecimal() or int(text) < least:
+        raise SettingsError(f"{name}={text!r} is no whole number of at least {least}.")
     return int(text)

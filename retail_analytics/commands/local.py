@@ -122,7 +122,7 @@ def handler(feed: Feed, settings: Settings) -> FunctionSpec:
         handler=f"{HANDLER_MODULE}.{HANDLER_FUNCTION}",
         stream=feed.stream,
         environment=handler_environment(feed, settings),
-        batch_size=500,
+        batch_size=2000,
         batch_window_seconds=1,
         bisect_batch_on_error=True,
         maximum_retry_attempts=10,

@@ -3,7 +3,7 @@
 One thread a mapping finds shards, one thread a shard reads, calls and checkpoints; all sleep until the
 stream says that there is news. Honoured are batch size and window, partial-batch answers, bisecting, limits
 on retries and record age, and the on-failure destination; a child shard waits for its parents. Not here: the
-function's process (``worker.py``), the failure documents (``failures.py``).
+function's process (``worker.py``), events and answers (``batches.py``), failure documents (``failures.py``).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from base64 import b64encode
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from retail_analytics.embedded import failures
+from retail_analytics.embedded.batches import first_failure, kinesis_event, within_bytes
 from retail_analytics.embedded.failures import GivenUp
 from retail_analytics.embedded.streams import find_stream
 from retail_analytics.embedded.worker import FunctionError, Worker
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from retail_analytics.embedded.functions import FunctionSpec
-    from retail_analytics.embedded.streams import OrderedShard, OrderedStream, StreamRecord
+    from retail_analytics.embedded.shards import OrderedShard, StreamRecord
+    from retail_analytics.embedded.streams import OrderedStream
 
 LOG = logging.getLogger(__name__)
 DISCOVERY_SECONDS = 0.5
@@ -33,8 +34,6 @@ IDLE_SECONDS = 1.0
 FIRST_BACKOFF_SECONDS = 0.2
 # AWS waits up to a minute; here somebody is watching.
 MAX_BACKOFF_SECONDS = 5.0
-# Lambda's payload is limited to 6 MB, in which the data stands as base64.
-MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -55,47 +54,6 @@ class Counters:
     failed_calls: int = 0
     records_given_up: int = 0
     last_error: str | None = None
-
-
-def kinesis_event(
-    stream: OrderedStream, shard_id: str, records: list[StreamRecord], function: str
-) -> dict[str, Any]:
-    """The event of a Kinesis batch, as Lambda hands it to a function."""
-    return {
-        "Records": [
-            {
-                "kinesis": {
-                    "kinesisSchemaVersion": "1.0",
-                    "partitionKey": record.partition_key,
-                    "sequenceNumber": str(record.sequence_number),
-                    "data": b64encode(record.data).decode(),
-                    "approximateArrivalTimestamp": round(record.created_at, 3),
-                },
-                "eventSource": "aws:kinesis",
-                "eventVersion": "1.0",
-                "eventID": f"{shard_id}:{record.sequence_number}",
-                "eventName": "aws:kinesis:record",
-                "invokeIdentityArn": f"arn:aws:iam::{stream.account_id}:role/{function}",
-                "awsRegion": stream.region,
-                "eventSourceARN": stream.arn,
-            }
-            for record in records
-        ]
-    }
-
-
-def first_failure(answer: Any, records: list[StreamRecord]) -> int | None:
-    """The index of the first record that a partial-batch answer calls failed; None if it calls none so.
-
-    As on AWS, all from the lowest reported sequence number on is tried again, and an identifier that is
-    empty or unknown fails the whole batch.
-    """
-    reported = answer.get("batchItemFailures") if isinstance(answer, dict) else None
-    if not reported:
-        return None
-    positions = {str(record.sequence_number): index for index, record in enumerate(records)}
-    found = [positions.get(str(item.get("itemIdentifier"))) for item in reported]
-    return min((index for index in found if index is not None), default=0) if None not in found else 0
 
 
 class ShardReader:
@@ -135,7 +93,7 @@ class ShardReader:
         first_seen: float | None = None
         with self.stream.changed:
             while not self._stop.is_set() and not self.stream.deleted:
-                records = _within_bytes(self.shard.after(self.position, self._spec.batch_size))
+                records = within_bytes(self.shard.after(self.position, self._spec.batch_size))
                 if records:
                     first_seen = first_seen or time.monotonic()
                     waited = time.monotonic() - first_seen
@@ -235,15 +193,6 @@ class ShardReader:
         with self.stream.changed:
             waiting = self.shard.after(self.position, 1)
         return int((time.time() - waiting[0].created_at) * 1000) if waiting else 0
-
-
-def _within_bytes(records: list[StreamRecord]) -> list[StreamRecord]:
-    total = 0
-    for index, record in enumerate(records):
-        total += len(record.data)
-        if total > MAX_BATCH_BYTES and index:
-            return records[:index]
-    return records
 
 
 class EventSourceMapping:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from retail_analytics.embedded.functions import FunctionSpec
-    from retail_analytics.embedded.streams import OrderedStream, StreamRecord
+    from retail_analytics.embedded.shards import StreamRecord
+    from retail_analytics.embedded.streams import OrderedStream
 
 LOG = logging.getLogger(__name__)
 

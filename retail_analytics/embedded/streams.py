@@ -1,7 +1,7 @@
 """Kinesis streams that keep what is put, in order, however many put at once.
 
 moto's shards hand out the same sequence number to two concurrent writers, slow down with every record, and
-move records to new shards when resharded. Here belongs what replaces them: shards with ordered records,
+move records to new shards when resharded. Here belongs what replaces them (its shards are in ``shards.py``):
 resharding that leaves records where they are, retention, and a condition on which readers inside this
 process (delivery streams, event source mappings) wait instead of polling. Not here: those readers.
 
@@ -14,8 +14,7 @@ import hashlib
 import threading
 import time
 from base64 import b64decode
-from bisect import bisect_left, bisect_right
-from datetime import UTC, datetime
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from moto.kinesis.exceptions import (
@@ -24,10 +23,11 @@ from moto.kinesis.exceptions import (
     TooManyRecords,
     TotalRecordsSizeExceedsLimit,
 )
-from moto.kinesis.models import KinesisBackend, Shard, Stream, kinesis_backends
+from moto.kinesis.models import KinesisBackend, Stream, kinesis_backends
 from moto.kinesis.utils import compose_shard_iterator, decompose_shard_iterator
 
 from retail_analytics.embedded.moto_backends import ACCOUNT_ID, replace_backend
+from retail_analytics.embedded.shards import FIRST_SEQUENCE_NUMBER, OrderedShard, StreamRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,96 +35,6 @@ if TYPE_CHECKING:
 MAX_RECORDS_PER_PUT = 500
 MAX_BYTES_PER_PUT = 10 * 1024 * 1024
 MAX_RECORD_BYTES = 1024 * 1024
-MAX_RECORDS_PER_GET = 10_000
-MAX_BYTES_PER_GET = 10 * 1024 * 1024
-
-# AWS's sequence numbers are long decimals that grow; clients must not take them for small integers.
-_FIRST_SEQUENCE_NUMBER = 49_600_000 * 10**48
-
-
-class StreamRecord:
-    """One record of a shard; the attributes are those that moto's wire layer reads."""
-
-    __slots__ = ("created_at", "data", "explicit_hash_key", "partition_key", "sequence_number")
-
-    def __init__(
-        self,
-        partition_key: str,
-        data: bytes,
-        sequence_number: int,
-        created_at: float,
-        explicit_hash_key: str | None,
-    ) -> None:
-        self.partition_key = partition_key
-        self.data = data
-        self.sequence_number = sequence_number
-        self.created_at = created_at
-        self.explicit_hash_key = explicit_hash_key
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as GetRecords answers it."""
-        return {
-            "Data": self.data,
-            "PartitionKey": self.partition_key,
-            "SequenceNumber": str(self.sequence_number),
-            "ApproximateArrivalTimestamp": datetime.fromtimestamp(self.created_at, UTC),
-        }
-
-
-class OrderedShard(Shard):
-    """A shard whose records are a list in the order of their sequence numbers."""
-
-    records: list[StreamRecord]  # type: ignore[assignment]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.records = []
-        self.starting_sequence_number = _FIRST_SEQUENCE_NUMBER
-        self.last_sequence_number = 0
-
-    def append(self, record: StreamRecord) -> None:
-        """Add a record; the stream's lock is held by the caller."""
-        self.records.append(record)
-        self.last_sequence_number = record.sequence_number
-
-    def after(self, sequence_number: int, limit: int) -> list[StreamRecord]:
-        """Up to ``limit`` records whose sequence number is greater."""
-        records = self.records
-        start = bisect_right(records, sequence_number, key=lambda record: record.sequence_number)
-        return records[start : start + limit]
-
-    def trim(self, horizon: float) -> None:
-        """Forget the records that arrived before ``horizon`` (epoch seconds)."""
-        if self.records and self.records[0].created_at < horizon:
-            del self.records[: bisect_left(self.records, horizon, key=lambda record: record.created_at)]
-
-    def get_records(self, last_sequence_id: str, limit: int | None) -> tuple[list[StreamRecord], int, int]:  # type: ignore[override]
-        """The records of one GetRecords call, the position after them and how far behind they are (ms)."""
-        found = self.after(int(last_sequence_id), min(limit or MAX_RECORDS_PER_GET, MAX_RECORDS_PER_GET))
-        size = 0
-        for count, record in enumerate(found, start=1):
-            size += len(record.data)
-            if size > MAX_BYTES_PER_GET and count > 1:
-                found = found[: count - 1]
-                break
-        if not found:
-            return [], int(last_sequence_id), 0
-        behind = self.records[-1].created_at - found[-1].created_at
-        return found, found[-1].sequence_number, int(behind * 1000)
-
-    def get_min_sequence_number(self) -> int:
-        """Where the shard starts."""
-        return self.starting_sequence_number
-
-    def get_max_sequence_number(self) -> int:
-        """The last sequence number given out in this shard, or where it starts."""
-        return self.last_sequence_number or self.starting_sequence_number
-
-    def get_sequence_number_at(self, at_timestamp: float | datetime) -> int:
-        """The last sequence number before a time; 0 when there is none."""
-        moment = at_timestamp.timestamp() if isinstance(at_timestamp, datetime) else float(at_timestamp)
-        index = bisect_left(self.records, moment, key=lambda record: record.created_at)
-        return self.records[index - 1].sequence_number if index else 0
 
 
 class OrderedStream(Stream):
@@ -139,7 +49,7 @@ class OrderedStream(Stream):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.changed = threading.Condition(threading.RLock())
         self.deleted = False
-        self._next_sequence_number = _FIRST_SEQUENCE_NUMBER + time.time_ns()
+        self._next_sequence_number = FIRST_SEQUENCE_NUMBER + time.time_ns()
         super().__init__(*args, **kwargs)
 
     def is_created(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as NotReachedError
 from opensearchpy.exceptions import ConnectionError as SearchConnectionError
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def is_transient(error: BaseException) -> bool:
     """Whether a fault may pass by itself; looks at what caused it, too."""
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code", "") in TRANSIENT_CODES
-    if isinstance(error, HTTPClientError | SearchConnectionError | ConnectionError):
+    # botocore keeps "could not connect" apart from "connected, then lost".
+    if isinstance(error, HTTPClientError | NotReachedError | SearchConnectionError | ConnectionError):
         return True
     return error.__cause__ is not None and is_transient(error.__cause__)
 

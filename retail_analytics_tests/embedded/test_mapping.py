@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from retail_analytics.embedded import consumer, failures
-from retail_analytics.embedded.consumer import EventSourceMapping, first_failure
+from retail_analytics.embedded.batches import first_failure
+from retail_analytics.embedded.consumer import EventSourceMapping
 from retail_analytics.embedded.functions import FunctionSpec
-from retail_analytics.embedded.streams import OrderedStream, StreamBackend, StreamRecord
+from retail_analytics.embedded.shards import StreamRecord
+from retail_analytics.embedded.streams import OrderedStream, StreamBackend
 from retail_analytics.embedded.worker import FunctionError
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from retail_analytics.batch.compaction import HourResult
-    from retail_analytics.embedded.pytest_plugin import FreshLake
     from retail_analytics.feeds import Feed
     from retail_analytics.resources.athena import Execution, QueryResult
     from retail_analytics.settings import Settings
@@ -102,11 +100,10 @@ class Lake:
     _names: list[int] = field(default_factory=lambda: [0])
 
     @classmethod
-    def over(cls, fresh: FreshLake, first_hour: datetime = HOUR) -> Lake:
-        settings = dataclasses.replace(fresh.settings, first_hours={fresh.feed.name: first_hour})
+    def of(cls, settings: Settings, feed: Feed) -> Lake:
         athena = CountingAthena(**AthenaResource.of(settings).model_dump()).setup()
-        lake = cls(fresh.feed, settings, s3_client(settings.region), glue_client(settings.region), athena)
-        for table in tables.all_tables(lake.feed, settings):
+        lake = cls(feed, settings, s3_client(settings.region), glue_client(settings.region), athena)
+        for table in tables.all_tables(feed, settings):
             catalog.ensure_table(lake.catalog, table)
         return lake
 

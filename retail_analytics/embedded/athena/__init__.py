@@ -1,10 +1,9 @@
-"""Athena (engine v3's dialect) on DuckDB, over the Glue catalog and the S3 of moto's server in the same
-process.
+"""Athena (engine v3's dialect) on DuckDB, over the Glue catalog and the S3 of moto's server.
 
 `install` puts it in the place of moto's Athena, which answers every string with an empty success. It does
 what it covers as Athena does, and refuses the rest by name.
 """
 
-from retail_analytics.embedded.athena.backend import install
+from retail_analytics.embedded.athena.backend import install, uninstall
 
-__all__ = ["install"]
+__all__ = ["install", "uninstall"]

@@ -5,6 +5,7 @@ Belongs here: the wire side, workgroups, idempotency, paging. Does not belong he
 
 from __future__ import annotations
 
+import atexit
 import json
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -41,11 +42,21 @@ def install(work_dir: Path, *, memory_limit: str = "1GB", concurrency: int = 4) 
         memory_limit: DuckDB's limit for all queries together.
         concurrency: how many queries run at once; more wait in state QUEUED.
     """
+    uninstall()
+    atexit.register(uninstall)
     runner = Runner(Engine(work_dir, memory_limit=memory_limit), concurrency)
     DuckAthenaBackend.runner = runner
     athena_backends.backend = DuckAthenaBackend
     athena_backends.clear()
     moto_urls.url_paths = {"{0}/$": DuckAthenaResponse.dispatch}
+
+
+def uninstall() -> None:
+    """Stops the queries of an `install` before and lets go of its DuckDB; nothing where there was none."""
+    runner = DuckAthenaBackend.runner
+    DuckAthenaBackend.runner = None
+    if runner is not None:
+        runner.close()
 
 
 def invalid(message: str) -> JsonRESTError:
@@ -81,7 +92,7 @@ class DuckAthenaBackend(AthenaBackend):
 
     # moto finds a backend's URLs by the module of its class
     __module__ = moto_models.__name__
-    runner: ClassVar[Runner]
+    runner: ClassVar[Runner | None] = None
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -114,6 +125,8 @@ class DuckAthenaBackend(AthenaBackend):
             self.runs[execution.id] = execution
             if token:
                 self._by_token[token] = (execution.id, execution.query)
+        if self.runner is None:
+            raise RuntimeError("this Athena was uninstalled; call install() before the server serves")
         self.runner.submit(execution, PreparedStatements(self, execution.workgroup))
         return execution.id
 
@@ -161,7 +174,8 @@ class DuckAthenaBackend(AthenaBackend):
         location = of_group if enforced else of_request or of_group
         if not location:
             raise invalid(
-                "No output location provided. An output location is required either through the Workgroup result "
+                "No output location provided. An output location is required either through the "
+                "Workgroup result "
                 "configuration setting or as an API input."
             )
         if not str(location).startswith("s3://"):
@@ -306,6 +320,52 @@ class DuckAthenaResponse(AthenaResponse):
             raise invalid(f"WorkGroup {name} is not found.")
         update_work_group(group, self.asked)
         return "{}"
+
+    def create_prepared_statement(self) -> str:
+        """CreatePreparedStatement; SQL's PREPARE makes the same."""
+        self._statements().put(str(self.asked["StatementName"]).lower(), self.asked["QueryStatement"])
+        return "{}"
+
+    def update_prepared_statement(self) -> str:
+        """UpdatePreparedStatement."""
+        self._known_statement()
+        return self.create_prepared_statement()
+
+    def get_prepared_statement(self) -> str:
+        """GetPreparedStatement."""
+        found = {**self._known_statement(), "WorkGroupName": self.asked["WorkGroup"]}
+        return json.dumps({"PreparedStatement": found})
+
+    def delete_prepared_statement(self) -> str:
+        """DeletePreparedStatement."""
+        self._known_statement()
+        self._statements().drop(str(self.asked["StatementName"]).lower())
+        return "{}"
+
+    def list_prepared_statements(self) -> str:
+        """ListPreparedStatements."""
+        self._statements()
+        names = sorted(name for group, name in self.duck.prepared if group == self.asked["WorkGroup"])
+        return json.dumps({"PreparedStatements": [{"StatementName": name} for name in names]})
+
+    def _statements(self) -> PreparedStatements:
+        group = self.asked.get("WorkGroup") or ""
+        if group not in self.duck.work_groups:
+            raise invalid(f"WorkGroup {group} is not found.")
+        return PreparedStatements(self.duck, group)
+
+    def _known_statement(self) -> dict[str, str]:
+        self._statements()
+        name = str(self.asked.get("StatementName", "")).lower()
+        found = self.duck.prepared.get((self.asked["WorkGroup"], name))
+        if found is None:
+            raise JsonRESTError("ResourceNotFoundException", f"PreparedStatement {name} was not found")
+        return found
+
+    def list_data_catalogs(self) -> str:
+        """ListDataCatalogs: Glue's, and what CreateDataCatalog added (which no query can read)."""
+        glue = {"CatalogName": "AwsDataCatalog", "Type": "GLUE"}
+        return json.dumps({"DataCatalogsSummary": [glue, *self.duck.list_data_catalogs()]})
 
     def get_database(self) -> str:
         """GetDatabase, from the Glue catalog."""

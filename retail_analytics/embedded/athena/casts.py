@@ -24,7 +24,8 @@ _STAMPS = {exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIMESTAMPNTZ, e
 _ZONE = re.compile(r"(?:[+-]\d\d:?\d\d|Z|UTC|[A-Za-z]+/[A-Za-z_]+)\s*$")
 _FIELDS = {
     "DAY_OF_WEEK": "isodow", "DOW": "isodow", "DAY_OF_YEAR": "doy", "DOY": "doy", "YEAR_OF_WEEK": "isoyear",
-    "YOW": "isoyear", "DAY_OF_MONTH": "day", "YEAR": "year", "QUARTER": "quarter", "MONTH": "month", "WEEK": "week",
+    "YOW": "isoyear", "DAY_OF_MONTH": "day", "YEAR": "year", "QUARTER": "quarter", "MONTH": "month",
+    "WEEK": "week",
     "DAY": "day", "HOUR": "hour", "MINUTE": "minute", "SECOND": "second",
 }  # fmt: skip
 
@@ -34,7 +35,7 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     kind, value = node.to.this, node.this
     tries = isinstance(node, exp.TryCast)
     if kind == exp.DType.JSON:
-        made = call("to_json", value)
+        made = call("athena_to_json", value)
         return call("TRY", made) if tries else made
     if kind in _INTEGERS:
         return call(f"athena_{'try_' if tries else ''}cast_{_INTEGERS[kind]}", value)
@@ -82,15 +83,14 @@ def rewrite_extract(node: exp.Extract) -> exp.Expr:
 
 # They read a time off the wall, so that the zone may be forgotten after them.
 _WALL = {
-    "date", "year", "quarter", "month", "week", "week_of_year", "day", "day_of_month", "day_of_week", "dow", "day_of_year",
+    "date", "year", "quarter", "month", "week", "week_of_year", "day", "day_of_month", "day_of_week", "dow",
+    "day_of_year",
     "doy", "hour", "minute", "second", "date_format", "format_datetime",
 }  # fmt: skip
 
 
 def rewrite_zone(node: exp.AtTimeZone) -> exp.Expr:
-    """`x AT TIME ZONE z`; DuckDB's timestamps have no zone, so it is refused where the result would need
-    one.
-    """
+    """`x AT TIME ZONE z`; refused where the result would need a zone, which DuckDB's timestamps have not."""
     instant = exp.Cast(this=node.this, to=exp.DataType.build("TIMESTAMPTZ", dialect="duckdb"))
     zone = node.args["zone"]
     if isinstance(zone, exp.Literal) and zone.name.upper() in {"UTC", "Z", "+00:00", "ETC/UTC"}:

@@ -173,7 +173,8 @@ class Catalog:
         except JsonRESTError as error:
             raise QueryFailedError(
                 None,
-                f"FAILED: Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask. {error.message}",
+                f"FAILED: Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask. "
+                f"{error.message}",
             ) from error
 
 

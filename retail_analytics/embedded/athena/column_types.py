@@ -127,13 +127,21 @@ def printed(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
     if name == "timestamp with time zone":
         return f"strftime({value} AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M:%S.%g') || ' UTC'"
     if name == "time":
-        return f"left(CAST({value} AS VARCHAR) || CASE WHEN CAST({value} AS VARCHAR) LIKE '%.%' THEN '' ELSE '.' END || '000', 12)"
+        return (
+            f"left(CAST({value} AS VARCHAR) || CASE WHEN CAST({value} AS VARCHAR) LIKE '%.%' THEN '' "
+            f"ELSE '.' END || '000', 12)"
+        )
+    if name == "interval day to second":
+        return f"athena_print_interval({value})"
     if name == "varbinary":
         return f"trim(regexp_replace(lower(hex({value})), '(..)', '\\1 ', 'g'))"
     if name == "array":
         item = f"e{depth}"
         inner = printed(_children(kind)[0][1], item, depth + 1)
-        return f"('[' || array_to_string(list_transform({value}, lambda {item}: coalesce({inner}, 'null')), ', ') || ']')"
+        return (
+            f"('[' || array_to_string(list_transform({value}, lambda {item}: coalesce({inner}, "
+            f"'null')), ', ') || ']')"
+        )
     if name == "map":
         return _printed_map(kind, value, depth)
     if name == "row":
@@ -160,4 +168,5 @@ def _printed_map(kind: DuckDBPyType, value: str, depth: int) -> str:
     key = printed(children["key"], f"struct_extract({item}, 'key')", depth + 1)
     child = printed(children["value"], f"struct_extract({item}, 'value')", depth + 1)
     entry = f"{key} || '=' || coalesce({child}, 'null')"
-    return f"('{{' || array_to_string(list_transform(map_entries({value}), lambda {item}: {entry}), ', ') || '}}')"
+    entries = f"list_transform(map_entries({value}), lambda {item}: {entry})"
+    return f"('{{' || array_to_string({entries}, ', ') || '}}')"

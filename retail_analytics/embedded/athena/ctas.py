@@ -231,7 +231,8 @@ def _check_columns(plan: Plan, output: Output) -> None:
     if output.keys and plan.labels[-len(output.keys) :] != output.keys:
         raise QueryFailedError(
             "HIVE_COLUMN_ORDER_MISMATCH",
-            "Partition keys must be the last columns in the table and in the same order as the table properties: "
+            "Partition keys must be the last columns in the table and in the same order as the table "
+            "properties: "
             f"[{', '.join(output.keys)}]",
         )
     if len(output.keys) == len(plan.labels):
@@ -241,8 +242,9 @@ def _check_columns(plan: Plan, output: Output) -> None:
 def _typed(plan: Plan) -> str:
     """The query with its columns in the types that files can hold."""
     names = ", ".join(f"c{index}" for index in range(len(plan.types)))
+    wide = {"HUGEINT", "UBIGINT", "UINTEGER"}
     values = ", ".join(
-        f"{f'CAST(c{index} AS BIGINT)' if str(kind) in {'HUGEINT', 'UBIGINT', 'UINTEGER'} else f'c{index}'} AS {quoted(label)}"
+        (f"CAST(c{index} AS BIGINT)" if str(kind) in wide else f"c{index}") + f" AS {quoted(label)}"
         for index, (kind, label) in enumerate(zip(plan.types, plan.labels, strict=True))
     )
     return f"SELECT {values} FROM ({plan.sql}) AS r({names})"
@@ -257,8 +259,10 @@ def _location(session: Session, properties: Mapping[str, exp.Expr], name: str) -
     if session.request.enforced_output:
         raise QueryFailedError(
             None,
-            "The Create Table As Select query failed because it was submitted with an 'external_location' property to "
-            "an Athena Workgroup that enforces a centralized output location for all queries. Please remove the "
+            "The Create Table As Select query failed because it was submitted with an "
+            "'external_location' property to "
+            "an Athena Workgroup that enforces a centralized output location for all queries. Please "
+            "remove the "
             "'external_location' property and resubmit the query.",
         )
     return _empty(session, given.name, name)
@@ -270,7 +274,8 @@ def _empty(session: Session, location: str, name: str) -> str:
     if not session.bucket(bucket).is_empty(prefix):
         raise QueryFailedError(
             "HIVE_PATH_ALREADY_EXISTS",
-            f"Target directory for table '{name}' already exists: {at}. You may need to manually clean the data at "
+            f"Target directory for table '{name}' already exists: {at}. You may need to manually clean "
+            f"the data at "
             f"location '{at}' before retrying. Athena will not delete data in your account.",
         )
     return at

@@ -36,7 +36,7 @@ class Engine:
         for name in ("cache", "out", "spill", "results"):
             (self.folder / name).mkdir(parents=True)
         self.store = ObjectStore(self.folder / "cache", limit_bytes=_CACHE_BYTES)
-        self._connection = duckdb.connect(":memory:", config={"memory_limit": memory_limit, "threads": 2})
+        self._connection = duckdb.connect(":memory:", config={"memory_limit": memory_limit})
         self._lock_down()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -48,6 +48,7 @@ class Engine:
     def close(self) -> None:
         """Lets go of DuckDB; queries that still run fail."""
         self._connection.close()
+        del self._connection
 
     def _lock_down(self) -> None:
         for macro in MACROS:

@@ -129,6 +129,12 @@ _RULES = (
     _rule(duckdb.OutOfRangeException, r"(.*)", "NUMERIC_VALUE_OUT_OF_RANGE", "{0}"),
     _rule(duckdb.ConversionException, r"(.*)", "INVALID_CAST_ARGUMENT", "{0}"),
     _rule(duckdb.BinderException, r"(.*)", "TYPE_MISMATCH", "{0}"),
+    _rule(
+        duckdb.InvalidInputException,
+        r"invalid perl operator: (.*)",
+        "NOT_SUPPORTED",
+        "the operator {0} in a regular expression is not supported by the embedded Athena",
+    ),
     _rule(duckdb.InvalidInputException, r"(.*)", "INVALID_FUNCTION_ARGUMENT", "{0}"),
 )
 

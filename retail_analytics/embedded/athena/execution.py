@@ -9,8 +9,8 @@ import logging
 import shutil
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -39,6 +39,7 @@ _ERROR_TYPES = {
     "NOT_SUPPORTED": 1010,
 }
 _GENERIC_ERROR_TYPE = 1001
+_CLOSE_SECONDS = 5.0
 
 
 @dataclass
@@ -75,7 +76,15 @@ class Execution:
             if self.state == "QUEUED":
                 self._end("CANCELLED", "Query cancelled by user")
         if session is not None:
+            threading.Thread(target=self._interrupt, args=(session,), daemon=True).start()
+
+    def _interrupt(self, session: Session) -> None:
+        """Again and again until it has ended: DuckDB forgets an interrupt that comes between statements."""
+        pause = 0.01
+        while not self.done.is_set() and session is self._session:
             session.cancel()
+            self.done.wait(pause)
+            pause = min(pause * 2, 1.0)
 
     def run(self, engine: Engine, prepared: Prepared) -> None:
         """Runs the query to one of its ends; never raises."""
@@ -161,12 +170,43 @@ class Execution:
 
 
 class Runner:
-    """A pool of slots; queries beyond them wait their turn."""
+    """Slots in which queries run; queries beyond them wait their turn.
+
+    Its threads are daemons, so that a query in mid-work does not keep the process from ending; call `close`
+    before that, because DuckDB must not be torn down under them.
+    """
 
     def __init__(self, engine: Engine, concurrency: int) -> None:
         self.engine = engine
-        self._pool = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="athena")
+        self._queue: SimpleQueue[tuple[Execution, Prepared] | None] = SimpleQueue()
+        self._running: dict[str, Execution] = {}
+        self._threads = [
+            threading.Thread(target=self._work, name=f"athena-{index}", daemon=True)
+            for index in range(concurrency)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, execution: Execution, prepared: Prepared) -> None:
         """Queues a query."""
-        self._pool.submit(execution.run, self.engine, prepared)
+        self._queue.put((execution, prepared))
+
+    def close(self) -> None:
+        """Stops what runs, within seconds, and lets go of DuckDB; queries that waited stay QUEUED."""
+        for execution in list(self._running.values()):
+            execution.stop()
+        for _ in self._threads:
+            self._queue.put(None)
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self.engine.close()
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            execution, prepared = item
+            self._running[execution.id] = execution
+            try:
+                execution.run(self.engine, prepared)
+            finally:
+                del self._running[execution.id]

@@ -11,14 +11,19 @@ import re
 from retail_analytics.embedded.athena.errors import not_supported
 
 _MYSQL = {
-    "Y": "%Y", "y": "%y", "m": "%m", "c": "%-m", "d": "%d", "e": "%-d", "H": "%H", "k": "%-H", "h": "%I", "I": "%I",
-    "l": "%-I", "i": "%M", "s": "%S", "S": "%S", "p": "%p", "f": "%f", "M": "%B", "b": "%b", "W": "%A", "a": "%a",
+    "Y": "%Y", "y": "%y", "m": "%m", "c": "%-m", "d": "%d", "e": "%-d", "H": "%H", "k": "%-H", "h": "%I",
+    "I": "%I",
+    "l": "%-I", "i": "%M", "s": "%S", "S": "%S", "p": "%p", "f": "%f", "M": "%B", "b": "%b", "W": "%A",
+    "a": "%a",
     "j": "%j", "T": "%H:%M:%S", "r": "%I:%M:%S %p", "%": "%%", "v": "%V", "x": "%G",
 }  # fmt: skip
 _JODA = {
-    "yyyy": "%Y", "YYYY": "%Y", "y": "%Y", "yy": "%y", "MM": "%m", "M": "%-m", "MMM": "%b", "MMMM": "%B", "dd": "%d",
-    "d": "%-d", "HH": "%H", "H": "%-H", "hh": "%I", "h": "%-I", "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S",
-    "SSS": "%g", "EEE": "%a", "EEEE": "%A", "E": "%a", "a": "%p", "DDD": "%j", "D": "%-j", "Z": "%z", "e": "%u",
+    "yyyy": "%Y", "YYYY": "%Y", "y": "%Y", "yy": "%y", "MM": "%m", "M": "%-m", "MMM": "%b", "MMMM": "%B",
+    "dd": "%d",
+    "d": "%-d", "HH": "%H", "H": "%-H", "hh": "%I", "h": "%-I", "mm": "%M", "m": "%-M", "ss": "%S",
+    "s": "%-S",
+    "SSS": "%g", "EEE": "%a", "EEEE": "%A", "E": "%a", "a": "%p", "DDD": "%j", "D": "%-j", "Z": "%z",
+    "e": "%u",
     "xxxx": "%G", "ww": "%V",
 }  # fmt: skip
 _JODA_TOKEN = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|(.)", re.DOTALL)
@@ -63,9 +68,7 @@ def json_path(path: str) -> str:
 
 
 def format_parts(text: str) -> tuple[str, list[str]]:
-    """A Java format string as DuckDB's printf takes it, and the conversion of each argument (`d`, `s`, `f`,
-    `b` …).
-    """
+    """A Java format string as DuckDB's printf takes it, and each argument's conversion (`d`, `s`, `b` …)."""
     kinds: list[str] = []
 
     def replaced(found: re.Match[str]) -> str:

@@ -61,9 +61,7 @@ class _Target(DuckDB):  # type: ignore[misc]
 
 
 def to_duckdb(tree: exp.Expr) -> str:
-    """The text that DuckDB gets: every identifier quoted, every function under the name that it has in the
-    tree.
-    """
+    """The text that DuckDB gets: identifiers quoted, functions under the names that they have in the tree."""
     return str(tree.sql(dialect=_Target, identify=True, normalize_functions=False, comments=False))
 
 

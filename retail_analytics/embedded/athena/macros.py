@@ -106,11 +106,19 @@ TEXT = (
         # `text` is what DuckDB prints of a finite number without its sign: 1.0, 123456.7, 1e-05, 1.5e+20
         "(text) AS CASE WHEN contains(text, 'e') THEN "
         "regexp_replace(split_part(text, 'e', 1) || CASE WHEN contains(split_part(text, 'e', 1), '.') "
-        "THEN '' ELSE '.0' END, '$', '') || 'E' || CAST(CAST(split_part(text, 'e', 2) AS INTEGER) AS VARCHAR) "
+        "THEN '' ELSE '.0' END, '$', '') || 'E' || CAST(CAST(split_part(text, 'e', 2) AS INTEGER) AS "
+        "VARCHAR) "
         "WHEN starts_with(text, '0.000') THEN athena_print_mantissa(ltrim(replace(text, '.', ''), '0')) "
         "|| 'E-' || CAST(length(regexp_extract(split_part(text, '.', 2), '^0*')) + 1 AS VARCHAR) "
         "WHEN strpos(text, '.') > 8 THEN athena_print_mantissa(replace(text, '.', '')) "
         "|| 'E' || CAST(strpos(text, '.') - 2 AS VARCHAR) ELSE text END",
+    ),
+    _macro(
+        "print_interval",
+        # milliseconds as `2 00:00:00.000`
+        "(x) AS CASE WHEN epoch_ms(x) < 0 THEN '-' ELSE '' END || printf('%d %02d:%02d:%02d.%03d', "
+        "abs(epoch_ms(x)) // 86400000, abs(epoch_ms(x)) // 3600000 % 24, abs(epoch_ms(x)) // 60000 % 60, "
+        "abs(epoch_ms(x)) // 1000 % 60, abs(epoch_ms(x)) % 1000)",
     ),
     _macro(
         "print_double",
@@ -130,6 +138,13 @@ _MANTISSA = _macro(
 
 JSON = (
     _macro("json_parse", "(x) AS json(x)"),
+    _macro(
+        "to_json",
+        # the keys of a map come in order
+        "(x) AS CASE WHEN typeof(x) LIKE 'MAP(VARCHAR%' THEN to_json(map_from_entries(list_transform("
+        "list_sort(json_keys(to_json(x))), lambda k: {'key': k, 'value': json_extract(to_json(x), "
+        "'$.\"' || replace(replace(k, '\\', '\\\\'), '\"', '\\\"') || '\"')}))) ELSE to_json(x) END",
+    ),
     _macro("json_format", "(x) AS CAST(json(x) AS VARCHAR)"),
     _macro("json_extract", "(x, p) AS CASE WHEN json_valid(x) THEN json_extract(x, p) END"),
     _macro(
@@ -139,12 +154,14 @@ JSON = (
     ),
     _macro(
         "json_array_length",
-        "(x) AS CASE WHEN json_valid(x) AND json_type(x) = 'ARRAY' THEN CAST(json_array_length(x) AS BIGINT) END",
+        "(x) AS CASE WHEN json_valid(x) AND json_type(x) = 'ARRAY' THEN CAST(json_array_length(x) AS "
+        "BIGINT) END",
     ),
     _macro("json_array_get", "(x, n) AS CASE WHEN json_valid(x) THEN json_extract(x, '$[' || n || ']') END"),
     _macro(
         "json_size",
-        "(x, p) AS CASE WHEN json_valid(x) THEN CAST(CASE json_type(x, p) WHEN 'ARRAY' THEN json_array_length(x, p) "
+        "(x, p) AS CASE WHEN json_valid(x) THEN CAST(CASE json_type(x, p) WHEN 'ARRAY' THEN "
+        "json_array_length(x, p) "
         "WHEN 'OBJECT' THEN len(json_keys(x, p)) ELSE 0 END AS BIGINT) END",
     ),
     _macro("is_json_scalar", "(x) AS json_type(x) NOT IN ('OBJECT', 'ARRAY')"),
@@ -155,17 +172,20 @@ COLLECTIONS = (
     _macro(
         "cardinality",
         "(x) AS CASE WHEN x IS NULL THEN NULL WHEN typeof(x) LIKE 'MAP(%' "
-        "THEN CAST(len(json_keys(to_json(x))) AS BIGINT) ELSE CAST(json_array_length(to_json(x)) AS BIGINT) END",
+        "THEN CAST(len(json_keys(to_json(x))) AS BIGINT) ELSE CAST(json_array_length(to_json(x)) AS "
+        "BIGINT) END",
     ),
     _macro("element_at", "(x, k) AS x[k]"),
     _macro(
         "array_distinct",
-        "(x) AS list_filter(x, lambda e, i: coalesce(list_position(list_transform(x, lambda f: f IS NOT DISTINCT FROM e), true) = i, false))",
+        "(x) AS list_filter(x, lambda e, i: coalesce(list_position(list_transform(x, lambda f: f IS NOT "
+        "DISTINCT FROM e), true) = i, false))",
     ),
     _macro(
         "array_join",
         "(x, d) AS array_to_string(list_filter(x, lambda e: e IS NOT NULL), d)",
-        "(x, d, missing) AS array_to_string(list_transform(x, lambda e: coalesce(CAST(e AS VARCHAR), missing)), d)",
+        "(x, d, missing) AS array_to_string(list_transform(x, lambda e: coalesce(CAST(e AS VARCHAR), "
+        "missing)), d)",
     ),
     _macro("array_sort", "(x) AS list_sort(x, 'ASC', 'NULLS LAST')"),
     _macro(
@@ -189,7 +209,8 @@ COLLECTIONS = (
     _macro(
         "sequence",
         "(a BIGINT, b BIGINT) AS generate_series(a, b, CASE WHEN a <= b THEN 1 ELSE -1 END)",
-        "(a DATE, b DATE) AS list_transform(generate_series(a, b, INTERVAL 1 DAY), lambda d: CAST(d AS DATE))",
+        "(a DATE, b DATE) AS list_transform(generate_series(a, b, INTERVAL 1 DAY), lambda d: CAST(d AS "
+        "DATE))",
         "(a, b, s) AS list_transform(generate_series(a, b, s), lambda d: cast_to_type(d, a))",
     ),
     _macro("repeat", "(x, n) AS list_transform(range(n), lambda i: x)"),

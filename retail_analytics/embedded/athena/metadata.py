@@ -87,7 +87,8 @@ def _columns(session: Session) -> Iterator[tuple[str | int | None, ...]]:
             )
             extra = "partition key" if column.name in keys else None
             yield (
-                CATALOG_NAME, table.database, table.name, column.name, index, None, "YES", kind, column.comment, extra,
+                CATALOG_NAME, table.database, table.name, column.name, index, None, "YES", kind,
+                column.comment, extra,
             )  # fmt: skip
 
 
@@ -96,7 +97,8 @@ _VIEWS: dict[str, tuple[tuple[str, ...], Callable[[Session], Iterable[tuple[str 
     "tables": (("table_catalog", "table_schema", "table_name", "table_type"), _tables),
     "columns": (
         (
-            "table_catalog", "table_schema", "table_name", "column_name", "ordinal_position", "column_default",
+            "table_catalog", "table_schema", "table_name", "column_name", "ordinal_position",
+            "column_default",
             "is_nullable", "data_type", "comment", "extra_info",
         ),
         _columns,

@@ -44,9 +44,7 @@ def _select_of(source: exp.Expr) -> exp.Select | None:
 
 
 def _may_be_null(select: exp.Select, source: exp.Expr) -> bool:
-    """Whether an outer join may put NULLs in the place of the source's rows: then a missing row says
-    something.
-    """
+    """Whether an outer join may put NULLs in the place of rows; then it matters that a row is missing."""
     for join in select.args.get("joins") or ():
         if join.side and (join.side.upper() != "LEFT" or source is join.this):
             return True
@@ -62,9 +60,7 @@ def _conditions(select: exp.Select) -> list[exp.Expr]:
 
 
 def _outputs(select: exp.Select, alias: str, names: Names) -> Names:
-    """The select's own columns that are partition columns of the source, where a condition outside may move
-    inside.
-    """
+    """The select's columns that are partition columns, where a condition outside may move inside."""
     if any(select.args.get(part) for part in ("limit", "offset", "qualify", "laterals")) or select.find(
         exp.Window
     ):
@@ -86,9 +82,7 @@ def _outputs(select: exp.Select, alias: str, names: Names) -> Names:
 
 
 def _is_aggregate(item: exp.Expr) -> bool:
-    """Whether something other than columns, literals and stars is selected; only such a thing can
-    aggregate.
-    """
+    """Whether more than a column, literal or star is selected; only that can aggregate."""
     return item.find(exp.Func, exp.Anonymous) is not None
 
 
@@ -107,9 +101,7 @@ def _grouped(select: exp.Select, group: exp.Group, found: Names) -> Names:
 
 
 def _enclosing(select: exp.Select, names: Names) -> tuple[exp.Expr | None, Names]:
-    """The one place where the select's rows go on to, and the names there; None where there are several or
-    none.
-    """
+    """The one place that the select's rows go on to, and the names there; None for several places or none."""
     parent = select.parent
     if isinstance(parent, exp.Subquery) and not any(
         parent.args.get(part) for part in ("limit", "offset", "with_")

@@ -87,7 +87,8 @@ def _check_parquet(table: Table, copy: CachedObject) -> None:
         if field is not None and not _fits(column.kind, field.type):
             raise QueryFailedError(
                 "HIVE_BAD_DATA",
-                f"Field {column.name}'s type {str(field.type).upper()} in parquet file {copy.source.url} is incompatible "
+                f"Field {column.name}'s type {str(field.type).upper()} in parquet file "
+                f"{copy.source.url} is incompatible "
                 f"with type {column.kind} defined in table schema",
             )
 
@@ -137,9 +138,7 @@ def _is_true(table: Table, name: str, *, default: bool = False) -> bool:
 
 
 def _json_keys(table: Table, copies: Sequence[CachedObject]) -> dict[str, list[str]]:
-    """For each column the keys that carry it: as mapped, else every spelling met in the data, else its own
-    name.
-    """
+    """Each column's keys: as mapped, else every spelling met in the data, else the column's own name."""
     met = sorted(set[str]().union(*(copy.json_keys for copy in copies)))
     dots = _is_true(table, "dots.in.keys")
     exact = not _is_true(table, "case.insensitive", default=True)
@@ -207,8 +206,10 @@ def _lines(table: Table, copies: Sequence[CachedObject]) -> str:
     skip = _header_lines(table)
     return (
         f"SELECT {OBJECT_FOLDER}, coalesce(line, '') AS line FROM read_csv({_files(copies)}, "
-        f"columns={{'line': 'VARCHAR'}}, delim={literal(_NEVER)}, quote='', escape='', header=false, skip={skip}, "
-        f"auto_detect=false, null_padding=false, strict_mode=false, max_line_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
+        f"columns={{'line': 'VARCHAR'}}, delim={literal(_NEVER)}, quote='', escape='', header=false, "
+        f"skip={skip}, "
+        f"auto_detect=false, null_padding=false, strict_mode=false, max_line_size={_MAX_LINE_BYTES}, "
+        f"{_BY_OBJECT})"
     )
 
 
@@ -242,7 +243,10 @@ def _read_text(table: Table, copies: Sequence[CachedObject]) -> str:
         field = f"CASE WHEN fields[{index}] = {literal(missing)} THEN NULL ELSE {value} END"
         columns.append(f"TRY_CAST({field} AS {kind}) AS {quoted(column.name)}")
     line = _escaped("line", escape, delimiter)
-    fields = f"SELECT {OBJECT_FOLDER}, string_split({line}, {literal(delimiter)}) AS fields FROM ({_lines(table, copies)})"
+    fields = (
+        f"SELECT {OBJECT_FOLDER}, string_split({line}, {literal(delimiter)}) AS fields FROM "
+        f"({_lines(table, copies)})"
+    )
     return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM ({fields})"
 
 
@@ -267,9 +271,12 @@ def _read_csv(table: Table, copies: Sequence[CachedObject]) -> str:
     escape = table.serde_properties.get("escapeChar", "\\")
     names = ", ".join(f"{literal(f'c{index}')}: 'VARCHAR'" for index in range(len(table.columns)))
     source = (
-        f"read_csv({_files(copies)}, columns={{{names}}}, delim={literal(separator)}, quote={literal(quote)}, "
-        f"escape={literal(quote if escape == chr(92) else escape)}, header=false, skip={_header_lines(table)}, "
-        f"auto_detect=false, null_padding=true, strict_mode=false, nullstr={literal(_NEVER)}, parallel=false, "
+        f"read_csv({_files(copies)}, columns={{{names}}}, delim={literal(separator)}, "
+        f"quote={literal(quote)}, "
+        f"escape={literal(quote if escape == chr(92) else escape)}, header=false, "
+        f"skip={_header_lines(table)}, "
+        f"auto_detect=false, null_padding=true, strict_mode=false, nullstr={literal(_NEVER)}, "
+        f"parallel=false, "
         f"max_line_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
     )
     columns = [

@@ -1,5 +1,4 @@
-"""Results as Athena stores and returns them: the CSV object, the text object of DDL, pages of
-GetQueryResults.
+"""Results as Athena stores and returns them: CSV objects, DDL's text objects, pages of GetQueryResults.
 
 Belongs here: how values look to a client. Does not belong here: running the query (`execution.py`).
 """

@@ -89,7 +89,8 @@ def selected_partitions(session: Session, table: Table, predicate: str | None) -
     foreign = next((one for one in kept if one.serde and one.serde != table.serde), None)
     if foreign is not None:
         raise not_supported(
-            f"a partition whose SerDe differs from its table's ({'/'.join(foreign.values)} of {table.full_name}: "
+            f"a partition whose SerDe differs from its table's ({'/'.join(foreign.values)} of "
+            f"{table.full_name}: "
             f"{foreign.serde})"
         )
     return kept
@@ -129,9 +130,7 @@ def _joined(
     copies: Sequence[CachedObject],
     rows: str,
 ) -> str:
-    """The rows with their objects' partition values and paths: a join with a table of the objects, one row
-    each.
-    """
+    """The rows with their objects' partition values and paths: a join with a table of the objects."""
     values = [values for values, items in groups for _ in items]
     known = _values_table(table.keys, values)
     known = known.set_column(0, OBJECT_FOLDER, pa.array([copy.ordinal for copy in copies], pa.int64()))

@@ -6,6 +6,7 @@ order of the steps (`execution.py`).
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, replace
 from itertools import count
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from retail_analytics.embedded.athena.engine import Engine
     from retail_analytics.embedded.athena.errors import Position
     from retail_analytics.embedded.athena.objects import BucketSnapshot, CachedObject, S3Object
+
+
+_FETCH_AT_ONCE = 200  # a cancelled query stops between two such batches
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class Session:
     def cancel(self) -> None:
         """Stops the work at its next step, and DuckDB in the middle of one."""
         self.cancelled.set()
-        self._cursor.interrupt()
+        with contextlib.suppress(duckdb.ConnectionException):  # it may have ended, and closed, this moment
+            self._cursor.interrupt()
 
     def check(self) -> None:
         """Raises QueryCancelledError once the query has been cancelled."""
@@ -138,11 +143,16 @@ class Session:
         if limit is not None and self.scanned_bytes > limit:
             raise QueryFailedError(
                 None,
-                f"Query cancelled! : Bytes scanned limit was exceeded. The limit of the workgroup is {limit} bytes.",
+                f"Query cancelled! : Bytes scanned limit was exceeded. The limit of the workgroup is "
+                f"{limit} bytes.",
             )
-        copies = self.store.fetch(self.account, wanted, text=text)
-        self._copies.extend(copies)
-        return copies
+        fetched: list[CachedObject] = []
+        for first in range(0, len(wanted), _FETCH_AT_ONCE):
+            self.check()
+            copies = self.store.fetch(self.account, wanted[first : first + _FETCH_AT_ONCE], text=text)
+            self._copies.extend(copies)
+            fetched.extend(copies)
+        return fetched
 
     def run(self, sql: str, locate: Any = None) -> duckdb.DuckDBPyConnection:
         """Runs SQL of DuckDB's dialect, and raises what Athena would."""

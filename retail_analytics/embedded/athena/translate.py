@@ -1,5 +1,4 @@
-"""From Athena's SQL to DuckDB's: the query's tree rewritten, its tables turned into views over cached
-objects.
+"""From Athena's SQL to DuckDB's: the query's tree rewritten, its tables turned into views over objects.
 
 Belongs here: expressions and tables of queries. Does not belong here: single functions (`functions.py`),
 statements that are no queries (`ddl.py`, `ctas.py`).
@@ -22,7 +21,7 @@ from sqlglot import exp
 from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.casts import rewrite_cast, rewrite_extract, rewrite_zone
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
-from retail_analytics.embedded.athena.functions import FUNCTIONS, call
+from retail_analytics.embedded.athena.functions import FUNCTIONS, KNOWN_ELSEWHERE, call
 from retail_analytics.embedded.athena.metadata import metadata_view
 from retail_analytics.embedded.athena.pruning import predicate_for
 from retail_analytics.embedded.athena.scan import PATH, view_of
@@ -43,8 +42,10 @@ _NAMELESS_VALUES = re.compile(r"col\d+$")
 _TWO_COLUMNS_OF_ROWS = re.compile(r"map_keys\(STRUCT\(.*\)\[\]\)", re.DOTALL)
 _CATALOGS = {"", "awsdatacatalog"}
 _ALLOWED = (
-    exp.And, exp.Anonymous, exp.Array, exp.Case, exp.Cast, exp.CurrentDate, exp.CurrentTimestamp, exp.Exists, exp.Extract,
-    exp.GroupConcat, exp.If, exp.Localtimestamp, exp.Or, exp.ParseJSON, exp.StrPosition, exp.Struct, exp.Substring, exp.Trim,
+    exp.And, exp.Anonymous, exp.Array, exp.Case, exp.Cast, exp.CurrentDate, exp.CurrentTimestamp,
+    exp.Exists, exp.Extract,
+    exp.GroupConcat, exp.If, exp.Localtimestamp, exp.Or, exp.ParseJSON, exp.StrPosition, exp.Struct,
+    exp.Substring, exp.Trim,
     exp.TryCast, exp.Unnest,
 )  # fmt: skip
 _REFUSED: dict[type[exp.Expr], str] = {
@@ -164,6 +165,8 @@ def _rewrite_sum(node: exp.Binary) -> exp.Expr:
 def _rewrite_call(node: exp.Anonymous) -> None:
     name = str(node.this).lower()
     function = FUNCTIONS.get(name)
+    if function is None and name in KNOWN_ELSEWHERE:
+        raise not_supported(f"the function {name}", grammar.position_of(node))
     if function is None:
         raise QueryFailedError(
             "FUNCTION_NOT_FOUND", f"Function '{name}' not registered", position=grammar.position_of(node)
@@ -212,9 +215,7 @@ def _unwrapped(arguments: list[exp.Expr]) -> tuple[list[exp.Expr], bool, exp.Ord
 
 
 def _keep_decimals(node: exp.Anonymous, made: exp.Expr) -> None:
-    """The mean of decimals is a decimal; a quantile over no row at all has the type that the mean should
-    have.
-    """
+    """The mean of decimals is a decimal; a quantile over no row has the type that the mean should have."""
     node.replace(made)
     top: exp.Expr = made
     while isinstance(top.parent, (exp.Filter, exp.Window, exp.IgnoreNulls)) and top.arg_key == "this":

@@ -110,7 +110,8 @@ def write_rows(
     if by and len({path.path.parent for path in written}) > MAX_OPEN:
         raise QueryFailedError(
             "HIVE_TOO_MANY_OPEN_PARTITIONS",
-            f"Exceeded limit of {MAX_OPEN} open writers for partitions/buckets. You may need to manually clean the data "
+            f"Exceeded limit of {MAX_OPEN} open writers for partitions/buckets. You may need to "
+            f"manually clean the data "
             "at the location of the table before retrying. Athena will not delete data in your account.",
         )
     return written, rows
@@ -155,8 +156,7 @@ def partition_folder(keys: Sequence[str], values: Sequence[str]) -> str:
 def put_files(
     session: Session, written: Sequence[Written], output: Output, folders: Mapping[tuple[str, ...], str]
 ) -> list[str]:
-    """Puts the files under their partitions' locations; returns their URLs. What was put is deleted if one
-    fails.
+    """Puts the files under their partitions' locations, all or none; returns their URLs.
 
     Args:
         session: the running query.

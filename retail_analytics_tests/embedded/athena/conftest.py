@@ -15,7 +15,7 @@ from moto.athena.models import athena_backends
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from retail_analytics.embedded.athena import install
+from retail_analytics.embedded.athena import install, uninstall
 from retail_analytics.embedded.athena.engine import Engine
 from retail_analytics.embedded.athena.execution import Execution
 from retail_analytics.embedded.athena.results import page
@@ -94,6 +94,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"http://{host}:{port}"
     server.stop()
     BackendDict.reset()
+    uninstall()
     athena_backends.backend, moto_urls.url_paths = kept
     athena_backends.clear()
 

@@ -98,7 +98,8 @@ def test_alter_table_changes_partitions(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     cloud.put_json("x/a", {"Invoice": "1"})
     cloud.rows(
-        "ALTER TABLE retail_trans ADD PARTITION (year = 2010, hour = '08') LOCATION 's3://lake/x/' PARTITION (year = 2010, hour = 9)"
+        "ALTER TABLE retail_trans ADD PARTITION (year = 2010, hour = '08') LOCATION 's3://lake/x/' "
+        "PARTITION (year = 2010, hour = 9)"
     )
     assert cloud.rows("SHOW PARTITIONS retail_trans") == [("year=2010/hour=08",), ("year=2010/hour=9",)]
     assert "already exists" in cloud.fails("ALTER TABLE retail_trans ADD PARTITION (year = 2010, hour = 9)")
@@ -192,7 +193,8 @@ def test_information_schema_shows_the_catalog(cloud: Cloud) -> None:
         "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'mydatabase'"
     ) == [("retail_trans", "BASE TABLE")]
     columns = cloud.rows(
-        "SELECT column_name, data_type, extra_info FROM information_schema.columns WHERE table_name = 'retail_trans' "
+        "SELECT column_name, data_type, extra_info FROM information_schema.columns WHERE table_name = "
+        "'retail_trans' "
         "ORDER BY ordinal_position"
     )
     assert columns[1] == ("quantity", "integer", None)

@@ -16,13 +16,17 @@ from retail_analytics_tests.embedded.athena.conftest import BUCKET
 if TYPE_CHECKING:
     from retail_analytics_tests.embedded.athena.conftest import Cloud
 
-PARTS = "(VALUES (1, 'a', '2010-12-01-08'), (2, 'b', '2010-12-01-08'), (3, 'c', '2010-12-01-09')) AS t(n, s, part)"
+PARTS = (
+    "(VALUES (1, 'a', '2010-12-01-08'), (2, 'b', '2010-12-01-08'), (3, 'c', '2010-12-01-09')) AS "
+    "t(n, s, part)"
+)
 
 
 def test_a_partitioned_table_lies_where_it_was_asked_to(cloud: Cloud) -> None:
     cloud.rows(
         "CREATE TABLE mydatabase.t WITH (format = 'PARQUET', write_compression = 'SNAPPY', "
-        "external_location = 's3://lake/out/abc/', partitioned_by = ARRAY['part'], bucketed_by = ARRAY['n'], bucket_count = 1) "
+        "external_location = 's3://lake/out/abc/', partitioned_by = ARRAY['part'], bucketed_by = "
+        "ARRAY['n'], bucket_count = 1) "
         f"AS SELECT n, s, part FROM {PARTS}"
     )
     keys = cloud.keys("out/")
@@ -67,15 +71,19 @@ def test_dropping_the_table_keeps_the_data(cloud: Cloud) -> None:
 
 def test_types_survive(cloud: Cloud) -> None:
     cloud.rows(
-        "CREATE TABLE t AS SELECT 1 AS i, CAST(2 AS bigint) AS b, 2.5e0 AS d, DECIMAL '1.50' AS c, 'x' AS s, true AS f, "
-        "DATE '2010-12-01' AS day, TIMESTAMP '2010-12-01 08:26:00' AS at, ARRAY[1, 2] AS xs, map(ARRAY['k'], ARRAY[1]) AS m, "
-        "CAST(ROW(1, 'y') AS ROW(p integer, q varchar)) AS r, sum(3) AS total, CAST(NULL AS varchar) AS nothing"
+        "CREATE TABLE t AS SELECT 1 AS i, CAST(2 AS bigint) AS b, 2.5e0 AS d, DECIMAL '1.50' AS c, 'x' "
+        "AS s, true AS f, "
+        "DATE '2010-12-01' AS day, TIMESTAMP '2010-12-01 08:26:00' AS at, ARRAY[1, 2] AS xs, "
+        "map(ARRAY['k'], ARRAY[1]) AS m, "
+        "CAST(ROW(1, 'y') AS ROW(p integer, q varchar)) AS r, sum(3) AS total, CAST(NULL AS varchar) AS "
+        "nothing"
     )
     columns = cloud.client("glue").get_table(DatabaseName="mydatabase", Name="t")["Table"][
         "StorageDescriptor"
     ]["Columns"]
     assert [column["Type"] for column in columns] == [
-        "int", "bigint", "double", "decimal(3,2)", "string", "boolean", "date", "timestamp", "array<int>", "map<string,int>",
+        "int", "bigint", "double", "decimal(3,2)", "string", "boolean", "date", "timestamp", "array<int>",
+        "map<string,int>",
         "struct<p:int,q:string>", "bigint", "string",
     ]  # fmt: skip
     assert cloud.rows("SELECT * FROM t") == [
@@ -105,13 +113,15 @@ def test_without_a_location_it_lies_below_the_results(cloud: Cloud) -> None:
 
 def test_json_and_text(cloud: Cloud) -> None:
     cloud.rows(
-        f"CREATE TABLE j WITH (format = 'JSON', write_compression = 'NONE', external_location = 's3://lake/j/') AS SELECT n, s FROM {PARTS}"
+        f"CREATE TABLE j WITH (format = 'JSON', write_compression = 'NONE', external_location = "
+        f"'s3://lake/j/') AS SELECT n, s FROM {PARTS}"
     )
     body = cloud.client("s3").get_object(Bucket=BUCKET, Key=cloud.keys("j/")[0])["Body"].read()
     assert json.loads(body.splitlines()[0]) == {"n": 1, "s": "a"}
     assert cloud.rows("SELECT sum(n) FROM j") == [("6",)]
     cloud.rows(
-        f"CREATE TABLE x WITH (format = 'TEXTFILE', field_delimiter = ',', external_location = 's3://lake/x/') AS SELECT n, nullif(s, 'b') AS s FROM {PARTS}"
+        f"CREATE TABLE x WITH (format = 'TEXTFILE', field_delimiter = ',', external_location = "
+        f"'s3://lake/x/') AS SELECT n, nullif(s, 'b') AS s FROM {PARTS}"
     )
     key = cloud.keys("x/")[0]
     assert key.endswith(".gz")
@@ -123,7 +133,8 @@ def test_json_and_text(cloud: Cloud) -> None:
 def test_partition_values_are_written_as_hive_does(cloud: Cloud) -> None:
     cloud.rows(
         "CREATE TABLE t WITH (external_location = 's3://lake/t/', partitioned_by = ARRAY['d', 'h', 's']) AS "
-        "SELECT n, d, h, s FROM (VALUES (1, DATE '2010-12-01', 8, 'a/b c'), (2, DATE '2010-12-02', 9, NULL)) AS t(n, d, h, s)"
+        "SELECT n, d, h, s FROM (VALUES (1, DATE '2010-12-01', 8, 'a/b c'), (2, DATE '2010-12-02', 9, NULL)) "
+        "AS t(n, d, h, s)"
     )
     found = cloud.client("glue").get_partitions(DatabaseName="mydatabase", TableName="t")["Partitions"]
     assert [part["Values"] for part in found] == [
@@ -141,7 +152,8 @@ def test_partition_values_are_written_as_hive_does(cloud: Cloud) -> None:
 def test_an_hundred_open_writers_are_the_limit(cloud: Cloud) -> None:
     def sql(name: str, count: int, extra: str = "") -> str:
         return (
-            f"CREATE TABLE {name} WITH (external_location = 's3://lake/{name}/', partitioned_by = ARRAY['p']{extra}) AS "
+            f"CREATE TABLE {name} WITH (external_location = 's3://lake/{name}/', partitioned_by = "
+            f"ARRAY['p']{extra}) AS "
             f"SELECT x AS n, x AS p FROM UNNEST(sequence(1, {count})) AS t(x)"
         )
 
@@ -213,7 +225,8 @@ def test_with_no_data(cloud: Cloud) -> None:
 
 def test_insert_adds_objects_and_partitions(cloud: Cloud) -> None:
     cloud.rows(
-        "CREATE TABLE t WITH (external_location = 's3://lake/t/', partitioned_by = ARRAY['p']) AS SELECT 1 AS a, 'x' AS b, 'one' AS p"
+        "CREATE TABLE t WITH (external_location = 's3://lake/t/', partitioned_by = ARRAY['p']) AS "
+        "SELECT 1 AS a, 'x' AS b, 'one' AS p"
     )
     answer = cloud.run("INSERT INTO t SELECT 2, 'y', 'one' UNION ALL SELECT 3, 'z', 'two'")
     assert answer.state == "SUCCEEDED", answer.reason
@@ -260,7 +273,8 @@ def test_unload_writes_files_and_no_table(cloud: Cloud) -> None:
         "HIVE_PATH_ALREADY_EXISTS"
     )
     cloud.rows(
-        f"UNLOAD (SELECT n, part FROM {PARTS}) TO 's3://lake/v/' WITH (format = 'PARQUET', partitioned_by = ARRAY['part'])"
+        f"UNLOAD (SELECT n, part FROM {PARTS}) TO 's3://lake/v/' WITH (format = 'PARQUET', "
+        f"partitioned_by = ARRAY['part'])"
     )
     assert [key.split("/")[1] for key in cloud.keys("v/")] == ["part=2010-12-01-08", "part=2010-12-01-09"]
 

@@ -138,6 +138,12 @@ VALUES = [
     ("CAST(json_parse('\"x\"') AS varchar)", "x", "varchar"),
     ("CAST(json_parse('12') AS integer)", "12", "integer"),
     ("CAST(map(ARRAY['a'], ARRAY[1]) AS json)", '{"a":1}', "json"),
+    ("CAST(map(ARRAY['b', 'a \"q\"'], ARRAY[1, 2]) AS json)", '{"a \\"q\\"":2,"b":1}', "json"),
+    (
+        'json_format(CAST(CAST(json_parse(\'{"b":[1],"a":null}\') AS map(varchar, json)) AS json))',
+        '{"a":null,"b":[1]}',
+        "varchar",
+    ),
     ("json_format(CAST('x' AS json))", '"x"', "varchar"),
     ("json_format(CAST(ARRAY[1, NULL] AS json))", "[1,null]", "varchar"),
     ("JSON '{\"a\": 1}'", '{"a":1}', "json"),
@@ -188,6 +194,12 @@ VALUES = [
     ("last_day_of_month(DATE '2010-02-10')", "2010-02-28", "date"),
     ("TIMESTAMP '2010-12-01 08:26:00.123456'", "2010-12-01 08:26:00.123", "timestamp"),
     ("TIMESTAMP '2010-12-01 08:26:00 UTC'", "2010-12-01 08:26:00.000 UTC", "timestamp with time zone"),
+    ("INTERVAL '26' HOUR", "1 02:00:00.000", "interval day to second"),
+    (
+        "TIMESTAMP '2010-12-01 00:00:00' - TIMESTAMP '2010-12-01 00:00:01.5'",
+        "-0 00:00:01.500",
+        "interval day to second",
+    ),
     # arrays and maps
     ("ARRAY[1, 2][1]", "1", "integer"),
     ("cardinality(ARRAY[1, 2])", "2", "bigint"),

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from retail_analytics_tests.embedded.athena.conftest import Cloud
 
 JSON = "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'"
-LINES = "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe' WITH SERDEPROPERTIES ('field.delim' = '\\001')"
+LINES = (
+    "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe' WITH SERDEPROPERTIES "
+    "('field.delim' = '\\001')"
+)
 
 
 def hours(cloud: Cloud, *, table: str = "lines") -> dict[int, int]:
     """Three hours of a table of lines; returns the bytes of each."""
     cloud.rows(
-        f"CREATE EXTERNAL TABLE {table} (line string) PARTITIONED BY (year int, month int, day int, hour int) {LINES} "
+        f"CREATE EXTERNAL TABLE {table} (line string) PARTITIONED BY (year int, month int, day int, "
+        f"hour int) {LINES} "
         "LOCATION 's3://lake/raw/'"
     )
     sizes = {}
@@ -65,14 +69,19 @@ def test_pruning_reads_no_other_partition(cloud: Cloud, where: str, read: set[in
         ("WITH a AS (SELECT * FROM lines WHERE hour = 8) SELECT count(*) FROM a", {8}),
         ("WITH a AS (SELECT line, hour AS h FROM lines) SELECT count(*) FROM a WHERE h = 8", {8}),
         ("SELECT count(*) FROM (SELECT * FROM lines) AS a WHERE a.hour = 8", {8}),
-        ("SELECT count(*) FROM (SELECT *, row_number() OVER (ORDER BY line) AS n FROM lines) WHERE hour = 8", {8, 9, 10}),
+        (("SELECT count(*) FROM (SELECT *, row_number() OVER (ORDER BY line) AS n FROM lines) WHERE hour "
+         "= 8"), {8, 9, 10}),
         ("SELECT count(*) FROM (SELECT * FROM lines LIMIT 1) WHERE hour = 8", {8, 9, 10}),
         ("SELECT count(*) FROM (SELECT hour FROM lines GROUP BY hour) WHERE hour = 8", {8}),
-        ("WITH a AS (SELECT * FROM lines) SELECT (SELECT count(*) FROM a WHERE hour = 8), (SELECT count(*) FROM a)", {8, 9, 10}),
+        (("WITH a AS (SELECT * FROM lines) SELECT (SELECT count(*) FROM a WHERE hour = 8), (SELECT "
+         "count(*) FROM a)"), {8, 9, 10}),
         ("SELECT count(*) FROM lines a JOIN lines b ON a.line = b.line WHERE a.hour = 8 AND b.hour = 8", {8}),
-        ("SELECT count(*) FROM lines a JOIN lines b ON a.line = b.line AND b.hour = 9 WHERE a.hour = 8", {8, 9}),
-        ("SELECT count(*) FROM lines a LEFT JOIN lines b ON a.line = b.line AND b.hour = 9 WHERE a.hour = 8", {8, 9, 10}),
-        ("SELECT count(*) FROM lines WHERE hour = 8 UNION ALL SELECT count(*) FROM lines WHERE hour = 9", {8, 9}),
+        ("SELECT count(*) FROM lines a JOIN lines b ON a.line = b.line AND b.hour = 9 WHERE a.hour = 8", {8,
+        9}),
+        (("SELECT count(*) FROM lines a LEFT JOIN lines b ON a.line = b.line AND b.hour = 9 WHERE a.hour "
+         "= 8"), {8, 9, 10}),
+        ("SELECT count(*) FROM lines WHERE hour = 8 UNION ALL SELECT count(*) FROM lines WHERE hour = 9",
+        {8, 9}),
     ],
 )  # fmt: skip
 def test_pruning_through_subqueries(cloud: Cloud, sql: str, read: set[int]) -> None:
@@ -85,7 +94,8 @@ def test_pruning_through_subqueries(cloud: Cloud, sql: str, read: set[int]) -> N
 def test_pruning_keeps_the_meaning_of_outer_joins(cloud: Cloud) -> None:
     hours(cloud)
     rows = cloud.rows(
-        "SELECT count(*) FROM (VALUES 8, 9, 99) AS h(n) LEFT JOIN (SELECT DISTINCT hour FROM lines) AS l ON l.hour = h.n "
+        "SELECT count(*) FROM (VALUES 8, 9, 99) AS h(n) LEFT JOIN (SELECT DISTINCT hour FROM lines) AS "
+        "l ON l.hour = h.n "
         "WHERE l.hour IS NULL"
     )
     assert rows == [("1",)]
@@ -148,7 +158,8 @@ def test_json_is_read_as_declared(cloud: Cloud) -> None:
     )
     cloud.put_json(
         "t/x",
-        {"Invoice": 536365, "Quantity": "6", "Price": 2.55, "tags": ["a"], "who": {"name": "x", "age": 3}, "other": 1,
+        {"Invoice": 536365, "Quantity": "6", "Price": 2.55, "tags": ["a"], "who": {"name": "x", "age": 3},
+        "other": 1,
          "at": "2010-12-01 08:26:00"},
         {"Invoice": None},
         {"Invoice": {"a": 1}},
@@ -189,7 +200,8 @@ def test_a_corrupt_json_object_is_named(cloud: Cloud) -> None:
 
 def test_delimited_text(cloud: Cloud) -> None:
     cloud.rows(
-        "CREATE EXTERNAL TABLE t (a string, n int, d date) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' ESCAPED BY '\\\\' "
+        "CREATE EXTERNAL TABLE t (a string, n int, d date) ROW FORMAT DELIMITED FIELDS TERMINATED BY "
+        "',' ESCAPED BY '\\\\' "
         "LOCATION 's3://lake/t/' TBLPROPERTIES ('skip.header.line.count' = '1')"
     )
     cloud.put("t/x", "a,n,d\nx\\,y,1,2010-12-01\n\\N,zwei,\nshort\n")
@@ -201,9 +213,13 @@ def test_delimited_text(cloud: Cloud) -> None:
 
 
 def test_quoted_csv(cloud: Cloud) -> None:
-    serde = "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde' WITH SERDEPROPERTIES ('separatorChar' = ';')"
+    serde = (
+        "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde' WITH SERDEPROPERTIES "
+        "('separatorChar' = ';')"
+    )
     cloud.rows(
-        f"CREATE EXTERNAL TABLE t (a string, n int) {serde} LOCATION 's3://lake/t/' TBLPROPERTIES ('skip.header.line.count'='1')"
+        f"CREATE EXTERNAL TABLE t (a string, n int) {serde} LOCATION 's3://lake/t/' TBLPROPERTIES "
+        f"('skip.header.line.count'='1')"
     )
     cloud.put("t/x", 'a;n\n"x;""y""";1\n"";\n')
     assert cloud.rows("SELECT * FROM t") == [('x;"y"', "1"), ("", None)]
@@ -239,10 +255,12 @@ def test_parquet_of_another_type_is_an_error(cloud: Cloud) -> None:
 
 def test_projected_partitions(cloud: Cloud) -> None:
     cloud.rows(
-        f"CREATE EXTERNAL TABLE t (line string) PARTITIONED BY (day string, hour int) {LINES} LOCATION 's3://lake/p/' "
+        f"CREATE EXTERNAL TABLE t (line string) PARTITIONED BY (day string, hour int) {LINES} LOCATION "
+        f"'s3://lake/p/' "
         "TBLPROPERTIES ('projection.enabled' = 'true', 'projection.day.type' = 'date', "
         "'projection.day.format' = 'yyyy-MM-dd', 'projection.day.range' = '2010-12-01,2010-12-03', "
-        "'projection.hour.type' = 'integer', 'projection.hour.range' = '0,23', 'projection.hour.digits' = '2', "
+        "'projection.hour.type' = 'integer', 'projection.hour.range' = '0,23', 'projection.hour.digits' "
+        "= '2', "
         "'storage.location.template' = 's3://lake/p/${day}/${hour}/')"
     )
     cloud.put("p/2010-12-01/08/x", "a\n")

@@ -95,7 +95,8 @@ def test_a_running_query_is_stopped(cloud: Cloud) -> None:
 
 def test_a_stopped_ctas_leaves_nothing(cloud: Cloud) -> None:
     query_id = cloud.start(
-        f"CREATE TABLE t WITH (external_location = 's3://lake/t/') AS {ENDLESS.replace('count(*)', 'count(*) AS n')}"
+        f"CREATE TABLE t WITH (external_location = 's3://lake/t/') AS "
+        f"{ENDLESS.replace('count(*)', 'count(*) AS n')}"
     )
     cloud.client("athena").stop_query_execution(QueryExecutionId=query_id)
     assert cloud.wait(query_id)["Status"]["State"] == "CANCELLED"
@@ -151,7 +152,8 @@ def test_a_body_that_is_not_json_is_a_bad_request(cloud: Cloud) -> None:
     headers = {
         "X-Amz-Target": "AmazonAthena.StartQueryExecution",
         "Content-Type": "application/x-amz-json-1.1",
-        "Authorization": "AWS4-HMAC-SHA256 Credential=x/20261122/us-east-1/athena/aws4_request, SignedHeaders=host, Signature=x",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=x/20261122/us-east-1/athena/aws4_request, "
+        "SignedHeaders=host, Signature=x",
     }
     answer = requests.post(cloud.endpoint, data="not json", headers=headers, timeout=10)
     assert answer.status_code == 400
@@ -231,6 +233,22 @@ def test_prepared_statements(cloud: Cloud) -> None:
     assert "Prepared statement not found: add_up" in cloud.fails("EXECUTE add_up USING 1, 2")
 
 
+def test_prepared_statements_of_the_api_are_those_of_sql(cloud: Cloud) -> None:
+    client = cloud.client("athena")
+    client.create_prepared_statement(StatementName="One", WorkGroup="primary", QueryStatement="SELECT ? AS a")
+    assert cloud.rows("EXECUTE one USING 5") == [("5",)]
+    cloud.rows("PREPARE two FROM SELECT 2 AS b")
+    assert [
+        one["StatementName"]
+        for one in client.list_prepared_statements(WorkGroup="primary")["PreparedStatements"]
+    ] == ["one", "two"]
+    found = client.get_prepared_statement(StatementName="two", WorkGroup="primary")["PreparedStatement"]
+    assert found["QueryStatement"] == "SELECT 2 AS b"
+    client.delete_prepared_statement(StatementName="two", WorkGroup="primary")
+    with pytest.raises(ClientError, match="was not found"):
+        client.get_prepared_statement(StatementName="two", WorkGroup="primary")
+
+
 def test_explain_shows_a_plan(cloud: Cloud) -> None:
     found = cloud.run("EXPLAIN SELECT count(*) FROM (VALUES 1, 2) AS t(a)")
     assert found.columns == ["Query Plan"]
@@ -257,7 +275,10 @@ def test_many_at_once(cloud: Cloud) -> None:
 
 
 def test_memory_is_limited_and_the_server_survives(cloud: Cloud) -> None:
-    greedy = "SELECT array_agg(s) FROM (SELECT CAST(x AS varchar) || lpad('', 400, 'x') AS s FROM UNNEST(sequence(1, 4000000)) AS t(x))"
+    greedy = (
+        "SELECT array_agg(s) FROM (SELECT CAST(x AS varchar) || lpad('', 400, 'x') AS s FROM "
+        "UNNEST(sequence(1, 4000000)) AS t(x))"
+    )
     assert cloud.fails(greedy).startswith("EXCEEDED_MEMORY_LIMIT: ")
     assert cloud.rows("SELECT 1") == [("1",)]
 

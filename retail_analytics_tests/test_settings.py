@@ -1,0 +1,111 @@
+"""Settings are read from the environment once, and what cannot be used is refused by its name."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retail_analytics.settings import Settings, SettingsError, format_first_hours, parse_first_hours
+
+names = st.from_regex(r"[a-z][a-z_]{0,9}", fullmatch=True)
+whole_hours = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)).map(
+    lambda moment: moment.replace(minute=0, second=0, microsecond=0)
+)
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_env({}) == Settings()
+
+
+def test_every_setting_is_read() -> None:
+    read = Settings.from_env(
+        {
+            "RETAIL_DEPLOYMENT": "production",
+            "AWS_REGION": "eu-west-1",
+            "RETAIL_BUCKET": "b",
+            "RETAIL_DATABASE": "d",
+            "RETAIL_WORKGROUP": "w",
+            "RETAIL_OPENSEARCH_URL": "https://search",
+            "RETAIL_FIRST_HOUR": "retail_trans=2026-01-31T08",
+            "RETAIL_GRACE_SECONDS": "1",
+            "RETAIL_LOOKBACK_HOURS": "2",
+            "RETAIL_TARGET_FILE_BYTES": "3",
+            "RETAIL_QUERY_TIMEOUT_SECONDS": "4",
+        }
+    )
+    assert read == Settings(
+        deployment="production",
+        region="eu-west-1",
+        bucket="b",
+        database="d",
+        workgroup="w",
+        opensearch_url="https://search",
+        first_hours={"retail_trans": datetime(2026, 1, 31, 8, tzinfo=UTC)},
+        grace_seconds=1,
+        lookback_hours=2,
+        target_file_bytes=3,
+        query_timeout_seconds=4,
+    )
+
+
+def test_no_variable_of_aws_is_needed_for_the_region() -> None:
+    assert Settings.from_env({"AWS_DEFAULT_REGION": "eu-west-1"}).region == "eu-west-1"
+    both = {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "us-west-2"}
+    assert Settings.from_env(both).region == "us-west-2"
+
+
+@given(st.dictionaries(names, whole_hours, max_size=4))
+def test_first_hours_survive_the_environment(hours: dict[str, datetime]) -> None:
+    assert parse_first_hours(format_first_hours(hours)) == hours
+
+
+def test_blanks_and_empty_items_of_first_hours_do_no_harm() -> None:
+    hour = datetime(2026, 1, 31, 8, tzinfo=UTC)
+    assert parse_first_hours(" a = 2026-01-31T08 ,, b=2026-01-31T08,") == {"a": hour, "b": hour}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-31T08",
+        "feed=",
+        "feed=2026-01-31",
+        "feed=2026-01-31T08:30",
+        "feed=2026-13-31T08",
+        "=2026-01-31T08",
+    ],
+)
+def test_other_first_hours_are_refused_with_the_form_that_is_wanted(text: str) -> None:
+    with pytest.raises(SettingsError, match="RETAIL_FIRST_HOUR.*FEED=YYYY-MM-DDTHH"):
+        parse_first_hours(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RETAIL_GRACE_SECONDS", "2 minutes"),
+        ("RETAIL_LOOKBACK_HOURS", "-1"),
+        ("RETAIL_TARGET_FILE_BYTES", "0"),
+        ("RETAIL_QUERY_TIMEOUT_SECONDS", "0"),
+        ("RETAIL_QUERY_TIMEOUT_SECONDS", "1.5"),
+        ("RETAIL_GRACE_SECONDS", "²"),
+        ("RETAIL_DATABASE", 'x"; DROP'),
+        ("RETAIL_DATABASE", ""),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_by_its_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_env({name: value})
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().bucket = "other"  # type: ignore[misc]
+
+
+def test_results_lie_in_the_one_bucket() -> None:
+    assert Settings(bucket="b").results_location == "s3://b/athena-results/"
