@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from retail_analytics.batch import compaction, processed
 from retail_analytics.batch.staging import Pipeline
+from retail_analytics.lake import hours as hours_
 from retail_analytics.lake.partitions import Catalog
 from retail_analytics.resources import athena as athena_module
 from retail_analytics.resources.athena import AthenaResource
@@ -18,113 +18,124 @@ from retail_analytics.resources.clients import CONFIG
 from retail_analytics_tests.integration.lakes import HOUR, later, line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from retail_analytics_tests.integration.lakes import Lake
 
 # How often a query is looked at depends on time, so it is no call to count.
 POLLS = ("GetQueryExecution", "GetQueryRuntimeStatistics")
+NEVER = 10**9
 
 
 class DeadError(BaseException):
     """The process is gone: nothing that it has in its `finally` runs against the cloud either."""
 
 
-@dataclass
 class Mortal:
-    """A process of its own that dies at a given remote call: before it is sent, or before it is answered."""
+    """A pipeline that dies at a given remote call: before it is sent, or before it is answered."""
 
-    dies_at: int = 10**9
-    answered: bool = False
-    calls: list[str] = field(default_factory=list)
-    dead: bool = False
+    def __init__(self, lake: Lake, *, answered: bool) -> None:
+        self.session = boto3.session.Session(region_name=lake.settings.region)
+        self.session.events.register_first("before-call.*.*", self._before)
+        self.session.events.register_last("after-call.*.*", self._after)
+        self.pipeline = Pipeline(
+            lake.feed,
+            lake.settings,
+            self.session.client("s3", config=CONFIG),
+            AthenaResource.of(lake.settings),
+            Catalog(self.session.client("glue", config=CONFIG), lake.settings.database),
+        )
+        self.answered = answered
+        self.live()
 
-    def session(self, region: str) -> boto3.session.Session:
-        made = boto3.session.Session(region_name=region)
-        made.events.register_first("before-call.*.*", self._before)
-        made.events.register_last("after-call.*.*", self._after)
-        return made
+    def live(self, dies_at: int = NEVER) -> None:
+        """Live anew, until that call."""
+        self.dies_at, self.calls, self.dead = dies_at, list[str](), False
 
     def _before(self, model: Any, **_: Any) -> None:
         if self.dead:
             raise DeadError
-        if model.name in POLLS:
-            return
-        self.calls.append(model.name)
-        if len(self.calls) == self.dies_at and not self.answered:
-            self.dead = True
-            raise DeadError
+        if model.name not in POLLS:
+            self.calls.append(model.name)
+            self._perhaps_die(now=not self.answered)
 
     def _after(self, model: Any, **_: Any) -> None:
-        if len(self.calls) == self.dies_at and model.name not in POLLS and not self.dead:
+        if model.name not in POLLS:
+            self._perhaps_die(now=self.answered)
+
+    def _perhaps_die(self, *, now: bool) -> None:
+        if now and len(self.calls) == self.dies_at:
             self.dead = True
             raise DeadError
 
-    def pipeline(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-        """The lake's pipeline, over this process's clients."""
-        one = self.session(lake.settings.region)
-        monkeypatch.setattr(athena_module, "session", lambda _: one)
-        return Pipeline(
-            lake.feed,
-            lake.settings,
-            one.client("s3", config=CONFIG),
-            AthenaResource.of(lake.settings),
-            Catalog(one.client("glue", config=CONFIG), lake.settings.database),
-        )
+
+@pytest.fixture(params=[False, True], ids=["before the call", "before the answer"])
+def mortal(
+    request: pytest.FixtureRequest, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Mortal]:
+    made = Mortal(lake, answered=request.param)
+    living = athena_module.session
+    # Its Athena goes through its own session; readers' goes through theirs.
+    monkeypatch.setattr(
+        athena_module,
+        "session",
+        lambda region: living(region) if made.dead or not made.calls else made.session,
+    )
+    return made
 
 
-def calls_of_a_compaction(lake: Lake, monkeypatch: pytest.MonkeyPatch, hour: datetime) -> int:
-    living = Mortal()
-    with monkeypatch.context() as patch:
-        (result,) = compaction.compact(living.pipeline(lake, patch), [hour])
-    assert result.state == "published"
-    return len(living.calls)
+def contents(lake: Lake, hour: datetime) -> tuple[list[str], list[str]]:
+    """(record ids, rejected lines) that one look finds in an hour."""
+    where = hours_.hours_predicate([hour])
+    tables = {kind: f'"{lake.settings.database}"."{lake.feed.name}_{kind}"' for kind in ("compacted", "rejects")}
+    rows = AthenaResource.query(
+        lake.athena,
+        f"SELECT 'good' AS kind, record_id AS value FROM {tables['compacted']} WHERE {where}"
+        f" UNION ALL SELECT 'bad', line FROM {tables['rejects']} WHERE {where}",
+    ).rows
+    good, bad = (sorted(row["value"] for row in rows if row["kind"] == kind) for kind in ("good", "bad"))
+    return good, bad
 
 
-@pytest.mark.parametrize("answered", [False, True], ids=["before the call", "before the answer"])
-def test_a_compaction_may_die_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, *, answered: bool) -> None:
-    def first(number: int) -> str:
-        return line(10 * number)
+def test_a_compaction_may_die_at_any_call(lake: Lake, mortal: Mortal) -> None:
+    def give(numbers: range, age: str, offset: int) -> None:
+        for number in numbers:
+            lake.put(later(number), [line(10 * number + offset), f"{age} {number}"])
 
-    def second(number: int) -> str:
-        return line(10 * number + 1)
+    def ids(number: int, count: int) -> list[str]:
+        return [f"{10 * number + each:032x}" for each in range(count)]
 
-    def give(number: int, content: list[str]) -> None:
-        lake.put(later(number), content)
+    # One hour shows how many calls there are; each of them then has an hour that dies at it.
+    for age in ("new", "old"):
+        give(range(1), age, int(age == "new"))
+        mortal.live()
+        (result,) = compaction.compact(mortal.pipeline, [HOUR])
+        assert result.state == "published"
+    every = range(1, len(mortal.calls) + 1)
+    assert len(every) > 10
+    these = [later(number) for number in every]
+    give(every, "old", 0)
+    lake.compact(*these)
+    give(every, "new", 1)
 
-    # Every call has an hour that dies at it: published with a reject before, changed since.
-    most = 40
-    for number in range(most):
-        give(number, [first(number), f"old {number}"])
-    lake.compact(*(later(number) for number in range(most)))
-    for number in range(most):
-        give(number, [second(number), f"new {number}"])
-    calls = calls_of_a_compaction(lake, monkeypatch, later(0))
-    assert 10 < calls < most
+    for number in every:
+        mortal.live(dies_at=number)
+        with pytest.raises(DeadError):
+            compaction.compact(mortal.pipeline, [later(number)])
+        good, bad = contents(lake, later(number))
+        assert good in (ids(number, 1), ids(number, 2)), f"half an hour after {mortal.calls}"
+        assert bad in ([f"old {number}"], [f"new {number}", f"old {number}"])
 
-    for number in range(1, calls + 1):
-        mortal = Mortal(dies_at=number, answered=answered)
-        with monkeypatch.context() as patch, pytest.raises(DeadError):
-            compaction.compact(mortal.pipeline(lake, patch), [later(number)])
-        assert mortal.dead
-        old, new = [first(number)], [first(number), second(number)]
-        seen = lake.compacted_ids(later(number))
-        assert seen in ([f"{10 * number + each:032x}" for each in range(len(some))] for some in (old, new)), (
-            f"half an hour after {mortal.calls}"
-        )
-        assert set(lake.rejects(later(number))) in ({f"old {number}"}, {f"old {number}", f"new {number}"})
-
-    these = [later(number) for number in range(1, calls + 1)]
     results = lake.compact(*these)
     assert {result.state for result in results} <= {"published", "unchanged"}
     assert [result.counts for result in results] == [compaction.Counts(4, 2, 2)] * len(these)
-    assert len(lake.compacted_ids(*these)) == 2 * len(these)
-    assert set(lake.rejects(*these)) == {f"{age} {n}" for n in range(1, calls + 1) for age in ("old", "new")}
+    assert lake.compacted_ids(*these) == [each for number in every for each in ids(number, 2)]
+    assert set(lake.rejects(*these)) == {f"{age} {number}" for number in every for age in ("old", "new")}
     assert {result.state for result in lake.compact(*these)} == {"unchanged"}
 
 
-@pytest.mark.parametrize("answered", [False, True], ids=["before the call", "before the answer"])
-def test_a_refresh_may_die_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, *, answered: bool) -> None:
+def test_a_refresh_may_die_at_any_call(lake: Lake, mortal: Mortal) -> None:
     most = 24
     days = [(HOUR + timedelta(days=number)).date() for number in range(most)]
     hours = [HOUR + timedelta(days=number) for number in range(most)]
@@ -139,19 +150,17 @@ def test_a_refresh_may_die_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPat
         return len(lake.select("transactions", "record_id", f"event_day = DATE '{days[number]}'"))
 
     number = 0
-    died = True
-    while died:
-        mortal = Mortal(dies_at=number + 1, answered=answered)
-        with monkeypatch.context() as patch:
-            try:
-                processed.refresh(mortal.pipeline(lake, patch), "transactions", [days[number]])
-            except DeadError:
-                assert seen(number) in (1, 2), f"half a day after {mortal.calls}"
-            else:
-                died = False  # it had fewer calls than that
+    while True:
+        mortal.live(dies_at=number + 1)
+        try:
+            processed.refresh(mortal.pipeline, "transactions", [days[number]])
+        except DeadError:
+            assert seen(number) in (1, 2), f"half a day after {mortal.calls}"
+        else:
+            break  # it had fewer calls than that
         number += 1
-        assert number < most
     assert number > 6
+    mortal.live()
     results = processed.refresh(lake.pipeline, "transactions", days)
     assert {result.state for result in results} <= {"published", "unchanged"}
     assert [result.rows for result in results] == [2] * most
