@@ -7,7 +7,12 @@ import dagster as dg
 from retail_analytics.batch.assets import build_batch_assets
 from retail_analytics.batch.checks import build_batch_checks
 from retail_analytics.batch.failures import run_failures
-from retail_analytics.batch.schedules import build_catch_up_schedule, compaction_job
+from retail_analytics.batch.schedules import (
+    build_catch_up_schedule,
+    build_days_catch_up_schedule,
+    compaction_job,
+    processed_job,
+)
 from retail_analytics.feeds import FEEDS
 from retail_analytics.lake.assets import build_lake_assets
 from retail_analytics.lake.schedules import build_crawler_schedule
@@ -37,14 +42,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything, for one deployment."""
     feeds = []
     for feed in FEEDS:
-        compaction = compaction_job(feed, settings)
+        compaction, tables = compaction_job(feed, settings), processed_job(feed, settings)
         feeds.append(
             dg.Definitions(
                 assets=[*build_lake_assets(feed, settings), *build_batch_assets(feed, settings)],
                 asset_checks=build_batch_checks(feed, settings),
-                jobs=[compaction],
+                jobs=[compaction, tables],
                 schedules=[
                     build_catch_up_schedule(feed, settings, compaction),
+                    build_days_catch_up_schedule(feed, settings, tables),
                     build_crawler_schedule(feed),
                 ],
                 sensors=[build_arrivals_sensor(feed, settings)],

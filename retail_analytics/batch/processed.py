@@ -80,28 +80,60 @@ def refresh(
     """
     declared = pipeline.feed.processed_table(name)
     table = tables.processed_table(pipeline.feed, pipeline.settings, name)
+    plan = make_plan(pipeline, name, days)
+    results = dict(plan.settled)
+    pipeline.catalog.delete(table, [(hours_.day_key(day),) for day in plan.gone])
+    for batch in chunks(sorted(plan.inputs), staging.MOST_PARTITIONS):
+        inputs = {day: plan.inputs[day] for day in batch}
+        results |= _refresh_batch(pipeline, declared, inputs, set(plan.published))
+        log(f"{declared.name}: days up to {batch[-1]} made, {len(batch)} in one query.")
+    return [results[day] for day in sorted(results)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a refresh has to do, as the catalog tells without a query.
+
+    Attributes:
+        inputs: Days to make, with the partitions that each reads.
+        gone: Days that have a partition and nothing to read any more.
+        settled: Results of the days that need no query; those that are gone are among them.
+        published: Partition values of the days that are published.
+    """
+
+    inputs: Mapping[date, list[Partition]]
+    gone: tuple[date, ...]
+    settled: Mapping[date, DayResult]
+    published: tuple[str, ...]
+
+    @property
+    def stale(self) -> list[date]:
+        """Days whose table is not what it would be if it were made now."""
+        return sorted({*self.inputs, *self.gone})
+
+
+def make_plan(pipeline: Pipeline, name: str, days: Sequence[date]) -> Plan:
+    """What a refresh of these days would do; costs catalog calls only."""
+    declared = pipeline.feed.processed_table(name)
+    table = tables.processed_table(pipeline.feed, pipeline.settings, name)
     wanted = sorted(set(days))
     inputs = _inputs(pipeline, declared, wanted)
     published = pipeline.catalog.get(table, [(hours_.day_key(day),) for day in wanted])
-    results: dict[date, DayResult] = {}
+    settled: dict[date, DayResult] = {}
     gone: list[date] = []
-    todo: list[date] = []
     for day in wanted:
         there = published.get((hours_.day_key(day),))
         if day not in inputs:
-            results[day] = DayResult(day, "empty")
+            settled[day] = DayResult(day, "empty")
             gone += [day] if there else []
         elif there and there.parameters.get("inputs") == _fingerprint(declared, inputs[day]):
-            results[day] = DayResult(day, "unchanged", rows=int(there.parameters.get("rows", "0")))
-        else:
-            todo.append(day)
-    pipeline.catalog.delete(table, [(hours_.day_key(day),) for day in gone])
-    for batch in chunks(todo, staging.MOST_PARTITIONS):
-        results |= _refresh_batch(
-            pipeline, declared, {day: inputs[day] for day in batch}, {v[0] for v in published}
-        )
-        log(f"{declared.name}: days up to {batch[-1]} made, {len(batch)} in one query.")
-    return [results[day] for day in wanted]
+            settled[day] = DayResult(day, "unchanged", rows=int(there.parameters.get("rows", "0")))
+    return Plan(
+        inputs={day: parts for day, parts in inputs.items() if day not in settled},
+        gone=tuple(gone),
+        settled=settled,
+        published=tuple(values[0] for values in published),
+    )
 
 
 def source_predicate(days: Mapping[date, Sequence[Partition]]) -> str:

@@ -199,7 +199,12 @@ class EventSourceMapping:
     """One function on one stream."""
 
     def __init__(
-        self, spec: FunctionSpec, region: str, environment: Mapping[str, str], log_dir: Path
+        self,
+        spec: FunctionSpec,
+        region: str,
+        environment: Mapping[str, str],
+        log_dir: Path,
+        positions: Mapping[str, int] | None = None,
     ) -> None:
         """Describe a mapping; it works after :meth:`start`.
 
@@ -208,10 +213,11 @@ class EventSourceMapping:
             region: The stream's region.
             environment: What every function has beside its own variables.
             log_dir: Where the functions' logs go.
+            positions: Where an earlier mapping had come in each shard, as :meth:`positions` said.
         """
         self.spec = spec
         self.counters = Counters()
-        self.checkpoints: dict[str, int] = {}
+        self.checkpoints: dict[str, int] = dict(positions or {})
         self.stopping = threading.Event()
         self._region = region
         self._environment = environment
@@ -235,6 +241,13 @@ class EventSourceMapping:
             reader.thread.join(max(0.0, deadline - time.monotonic()))
         self._thread.join(1.0)
 
+    def positions(self) -> dict[str, int]:
+        """For each shard the last record that is done, or where reading began. Takes no lock."""
+        return {
+            **self.checkpoints,
+            **{shard: reader.position for shard, reader in list(self._readers.items())},
+        }
+
     def new_worker(self) -> Worker:
         """A process of the function, for one shard."""
         return Worker(self.spec, self._region, self._environment, self._log_dir)
@@ -257,7 +270,8 @@ class EventSourceMapping:
                 self._readers = {}
                 self.checkpoints = {} if self._stream is not None else self.checkpoints
                 self._stream = stream
-                first_sight = True
+                # A shard of a stream that an earlier mapping read is no new sight, whichever it had come to.
+                first_sight = not self.checkpoints
             if stream is not None:
                 self._read_new_shards(stream, first_sight=first_sight)
                 first_sight = False

@@ -3,7 +3,8 @@
 A delivery is a thread that sleeps until a record comes or its buffer is due. Two kinds of source feed it:
 direct PUTs, and a Kinesis stream read inside this process. What is buffered is let go of only after its
 object is in S3; a delivery that fails is tried again with backoff, its records kept, so that what was
-acknowledged arrives at least once. Not here: the wire and what is refused there (``firehose.py``).
+acknowledged arrives at least once, over a restart too: :meth:`Delivery.saved` says what is not in S3 yet.
+Not here: the wire and what is refused there (``firehose.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
 from retail_analytics.embedded import prefixes
@@ -99,15 +100,28 @@ class Source(Protocol):
     def wake(self) -> None:
         """End a wait."""
 
+    def commit(self) -> None:
+        """Note that all that was pulled is in S3."""
+
+    def saved(self) -> dict[str, Any]:
+        """What a source of this kind is made with after a restart. Takes no lock."""
+
+    @property
+    def gives_again(self) -> bool:
+        """Whether it will give again, after a restart, what was pulled and not committed."""
+
 
 class DirectSource:
     """Records that were put into the delivery stream itself."""
 
-    def __init__(self) -> None:
+    gives_again = False
+
+    def __init__(self, pending: Iterable[tuple[bytes, float]] = ()) -> None:
+        """Begin with records, and the times of their arrival, that an earlier process had taken in."""
         self._condition = threading.Condition()
-        self._pending: list[tuple[bytes, float]] = []
+        self._pending: list[tuple[bytes, float]] = list(pending)
         self._woken = False
-        self.pending_bytes = 0
+        self.pending_bytes = sum(len(data) for data, _ in self._pending)
 
     def put(self, records: Iterable[bytes]) -> None:
         """Take records in; they are buffered from now on."""
@@ -143,19 +157,37 @@ class DirectSource:
             self._woken = True
             self._condition.notify_all()
 
+    def commit(self) -> None:
+        """Nothing: what is pulled is the buffer's from then on."""
+
+    def saved(self) -> dict[str, Any]:
+        """What no buffer has taken yet."""
+        return {"pending": list(self._pending)}
+
 
 class StreamSource:
-    """Records of a Kinesis stream, from where it stood when the delivery stream was made, as AWS does it."""
+    """Records of a Kinesis stream, from where it stood when the delivery stream was made, as AWS does it.
 
-    def __init__(self, find: Callable[[], OrderedStream | None]) -> None:
+    Attributes:
+        positions: For each shard the last record that was pulled.
+        committed: For each shard the last record that is in S3.
+        gives_again: Whether the stream still holds what was pulled and not committed.
+    """
+
+    def __init__(
+        self, find: Callable[[], OrderedStream | None], positions: dict[str, int] | None = None
+    ) -> None:
+        """Read from the stream's end, or from where an earlier process had come."""
         self._find = find
         self._stream: OrderedStream | None = find()
-        self.positions: dict[str, int] = {}
+        self.positions: dict[str, int] = dict(positions or {})
+        self.gives_again = True
         self._woken = False
-        if self._stream is not None:
+        if self._stream is not None and positions is None:
             with self._stream.changed:
                 for shard_id, shard in self._stream.shards.items():
                     self.positions[shard_id] = shard.get_max_sequence_number()
+        self.committed = dict(self.positions)
 
     def _current(self) -> OrderedStream | None:
         stream = self._find()
@@ -163,6 +195,8 @@ class StreamSource:
             # Deleted, or made again under the same name: a new stream is read from its beginning.
             self._stream = stream
             self.positions = {}
+            self.committed = {}
+            self.gives_again = False
         return stream
 
     def wait(self, timeout: float) -> None:
@@ -203,6 +237,15 @@ class StreamSource:
                 self._woken = True
                 stream.changed.notify_all()
 
+    def commit(self) -> None:
+        """Note that all that was pulled is in S3."""
+        self.committed = dict(self.positions)
+        self.gives_again = True
+
+    def saved(self) -> dict[str, Any]:
+        """Where to read on: after what is in S3."""
+        return {"positions": dict(self.committed)}
+
 
 class Delivery:
     """The delivery of one Firehose stream, in a thread of its own."""
@@ -234,6 +277,26 @@ class Delivery:
     def start(self) -> None:
         """Begin to deliver."""
         self._thread.start()
+
+    def saved(self) -> dict[str, Any]:
+        """What is not in S3 yet, and the counters: plain data. Takes no lock.
+
+        A record that is in S3 by the time that this is used is delivered once more, none is lost.
+        """
+        buffer = self.buffer
+        kept = [] if self.source.gives_again else list(buffer.records)
+        return {
+            "source": self.source.saved(),
+            "buffered": kept,
+            "oldest_arrival": buffer.oldest_arrival if kept else None,
+            "counters": {**vars(self.counters)},
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take over what :meth:`saved` said, the source's part excepted; to be called before the start."""
+        self.counters = Counters(**saved["counters"])
+        for data in saved["buffered"]:
+            self.buffer.add(data, saved["oldest_arrival"])
 
     def stop(self, timeout: float = 10.0) -> None:
         """Deliver what is buffered, then end; waits at most ``timeout`` seconds."""
@@ -292,4 +355,5 @@ class Delivery:
         self.counters.objects += 1
         self.counters.last_error = None
         self.buffer = Buffer()
+        self.source.commit()
         return True

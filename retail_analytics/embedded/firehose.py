@@ -38,6 +38,7 @@ class DeliveryBackend(FirehoseBackend):
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.deliveries: dict[str, Delivery] = {}
+        self._sources: dict[str, str | None] = {}
 
     def create_delivery_stream(
         self,
@@ -85,19 +86,34 @@ class DeliveryBackend(FirehoseBackend):
             extended_s3_destination_configuration,  # type: ignore[arg-type]
             *others,
         )
-        feed = (
-            StreamSource(partial(find_stream, self.region_name, stream_name))
-            if stream_name
-            else DirectSource()
-        )
-        self._deliver(delivery_stream_name, feed)
+        self._sources[delivery_stream_name] = stream_name
+        self._deliver(delivery_stream_name, None)
         return arn
 
-    def _deliver(self, name: str, feed: StreamSource | DirectSource) -> None:
-        stream = self.delivery_streams[name]
-        delivery = Delivery(name, feed, partial(read_destination, stream), self._write)
+    def _deliver(self, name: str, saved: dict[str, Any] | None) -> None:
+        """Begin to deliver; with what an earlier process had not delivered, if so."""
+        stream_name = self._sources[name]
+        kept = saved["source"] if saved else {}
+        feed = (
+            StreamSource(partial(find_stream, self.region_name, stream_name), **kept)
+            if stream_name
+            else DirectSource(**kept)
+        )
+        delivery = Delivery(name, feed, partial(read_destination, self.delivery_streams[name]), self._write)
+        if saved:
+            delivery.restore(saved)
         self.deliveries[name] = delivery
         delivery.start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the threads. Takes no lock."""
+        saved = {name: delivery.saved() for name, delivery in list(self.deliveries.items())}
+        return {**self.__dict__, "deliveries": {}, "_saved": saved}
+
+    def resume(self) -> None:
+        """Deliver again after a restart; to be called when all other services are back."""
+        for name, saved in self.__dict__.pop("_saved", {}).items():
+            self._deliver(name, saved)
 
     def _write(self, bucket: str, key: str, body: bytes) -> None:
         s3_backends[self.account_id][self.partition].put_object(bucket, key, body)
@@ -106,6 +122,7 @@ class DeliveryBackend(FirehoseBackend):
         """Deliver what is buffered, then delete."""
         super().delete_delivery_stream(delivery_stream_name)
         self.deliveries.pop(delivery_stream_name).stop()
+        del self._sources[delivery_stream_name]
 
     def update_destination(
         self,
@@ -264,6 +281,12 @@ def status() -> list[dict[str, Any]]:
         for backend in _backends()
         for name, delivery in list(backend.deliveries.items())
     ]
+
+
+def resume_all() -> None:
+    """Let every delivery stream of a restored state deliver again."""
+    for backend in _backends():
+        backend.resume()
 
 
 def stop_all() -> None:

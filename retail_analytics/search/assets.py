@@ -150,6 +150,7 @@ def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> d
 def _index_health(feed: Feed) -> dg.AssetsDefinition:
     @dg.asset(
         key=index_health_key(feed),
+        deps=[index_template_key(feed)],
         description="The state of the search cluster and of the feed's indices, with what to do about it.",
         group_name=feed.name,
         kinds={"opensearch"},

@@ -113,7 +113,7 @@ def test_a_compaction_may_die_at_any_call(lake: Lake, mortal: Mortal) -> None:
         (result,) = compaction.compact(mortal.pipeline, [HOUR])
         assert result.state == "published"
     every = range(1, len(mortal.calls) + 1)
-    assert len(every) > 10
+    assert {"ListObjectsV2", "StartQueryExecution", "BatchUpdatePartition"} <= set(mortal.calls)
     these = [later(number) for number in every]
     give(every, "old", 0)
     lake.compact(*these)
