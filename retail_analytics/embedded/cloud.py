@@ -20,10 +20,12 @@ import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
+from retail_analytics.embedded.state.folder import FOLDER_NAME, forget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +36,8 @@ ADDRESS_NAME = "cloud.json"
 LOCK_NAME = "cloud.lock"
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
+# Reading and writing a large state takes its time: mostly the search server's, some 2,000 documents a second.
+STATE_TIMEOUT_SECONDS = 600.0
 _HTTP_TIMEOUT_SECONDS = 10.0
 # A cloud that is to end with this process watches its end of a pipe, which must therefore not be collected.
 _PARENT_PIPES: dict[int, IO[bytes]] = {}
@@ -41,6 +45,30 @@ _PARENT_PIPES: dict[int, IO[bytes]] = {}
 
 class CloudError(RuntimeError):
     """The cloud cannot be started, found or ended; one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The state that a cloud began with.
+
+    Attributes:
+        taken: The moment whose state it is.
+        clean: Whether the cloud before had ended right then; if not, what came later is gone.
+    """
+
+    taken: datetime
+    clean: bool
+
+    def __str__(self) -> str:
+        """What it means, a sentence."""
+        moment = f"{self.taken:%Y-%m-%d %H:%M:%S} UTC"
+        if self.clean:
+            return f"It goes on with the state of {moment}."
+        return (
+            f"It was not ended but killed: it goes on with its last snapshot, the state of {moment};"
+            " what came later is gone. What functions and delivery streams had read since then, they"
+            " handle again."
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +80,7 @@ class EmbeddedCloud:
 
     @property
     def id(self) -> str:
-        """Its identity, new for each fresh cloud."""
+        """Its identity, new for each fresh cloud; one that took up a state has that state's."""
         return self.address.id
 
     @property
@@ -74,6 +102,12 @@ class EmbeddedCloud:
     def opensearch_url(self) -> str:
         """The search server."""
         return self.address.opensearch_url
+
+    @property
+    def restored(self) -> Restored | None:
+        """The state that it began with; None for one that began empty."""
+        moment = self.address.state_of
+        return Restored(datetime.fromisoformat(moment), self.address.state_clean) if moment else None
 
     def environment(self) -> dict[str, str]:
         """The variables that point boto3 and this product at this cloud."""
@@ -115,7 +149,11 @@ class EmbeddedCloud:
 
     def stop(self) -> None:
         """End it and all its processes."""
-        end(self.state, self.pid)
+        end(
+            self.state,
+            self.pid,
+            STATE_TIMEOUT_SECONDS if self.address.keeps_state else STOP_TIMEOUT_SECONDS,
+        )
         pipe = _PARENT_PIPES.pop(self.pid, None)
         if pipe is not None:
             pipe.close()
@@ -149,9 +187,11 @@ def start(
     region: str = "us-east-1",
     functions: Sequence[FunctionSpec] = (),
     die_with_parent: bool = False,
+    keep_state: bool = False,
+    fresh: bool = False,
     **limits: Any,
 ) -> EmbeddedCloud:
-    """Start a fresh cloud and wait until all of it answers.
+    """Start a cloud and wait until all of it answers.
 
     Args:
         state: The folder for all it writes; created if need be.
@@ -160,10 +200,14 @@ def start(
         region: The region whose streams the functions read.
         functions: Functions on streams; more can be added later.
         die_with_parent: Whether it ends when this process does, however that ends.
+        keep_state: Whether to keep its state in the folder and to begin with what is kept there; without
+            it, what an earlier cloud kept there is removed, as it is with ``fresh``.
+        fresh: Whether to begin empty, whatever is kept.
         **limits: Memory and concurrency, as :class:`CloudConfiguration` names them.
 
     Raises:
-        CloudError: A part did not come up; the message says which, and which log to read.
+        CloudError: A part did not come up, or the state that is kept was kept by another version; the
+            message says which, and which log to read.
     """
     state = state.absolute()
     configuration = CloudConfiguration(
@@ -174,11 +218,14 @@ def start(
         region=region,
         functions=tuple(functions),
         die_with_parent=die_with_parent,
+        keep_state=keep_state,
         **limits,
     )
     configuration.logs.mkdir(parents=True, exist_ok=True)
     if is_running(state):
         raise CloudError(f"an embedded cloud already runs in {state}; `retail-analytics down` ends it.")
+    if fresh or not keep_state:
+        forget(state / FOLDER_NAME)
     path = state / "configuration.json"
     configuration.write(path)
     with configuration.server_log.open("ab") as log:
@@ -212,15 +259,15 @@ def _server_environment() -> dict[str, str]:
 
 def _await_ready(process: subprocess.Popen[bytes], configuration: CloudConfiguration) -> None:
     assert process.stdout is not None  # noqa: S101
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    timeout = STATE_TIMEOUT_SECONDS if configuration.keep_state else START_TIMEOUT_SECONDS
+    deadline = time.monotonic() + timeout
     said = b""
     with process.stdout, selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while b"\n" not in said:
             if not selector.select(max(0.0, deadline - time.monotonic())):
                 raise CloudError(
-                    f"the embedded cloud did not come up in {START_TIMEOUT_SECONDS:.0f} s; "
-                    f"see {configuration.server_log}"
+                    f"the embedded cloud did not come up in {timeout:.0f} s; see {configuration.server_log}"
                 )
             chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:
@@ -281,8 +328,13 @@ def status(state: Path) -> dict[str, Any]:
     return load(state).status()
 
 
-def end(state: Path, pid: int) -> None:
+def end(state: Path, pid: int, patience_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
     """End a server process and wait until its state folder is free.
+
+    Args:
+        state: The folder.
+        pid: The process.
+        patience_seconds: How long it may take before it is killed, and then again.
 
     Raises:
         CloudError: It did not end, even when killed.
@@ -290,7 +342,7 @@ def end(state: Path, pid: int) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        if _wait(lambda: not is_running(state) and _is_gone(pid), STOP_TIMEOUT_SECONDS):
+        if _wait(lambda: not is_running(state) and _is_gone(pid), patience_seconds):
             return
     raise CloudError(f"process {pid} of the embedded cloud in {state} does not end.")
 

@@ -33,6 +33,8 @@ class CloudConfiguration:
         athena_memory: DuckDB's memory limit for all queries together.
         athena_concurrency: Queries that run at once.
         die_with_parent: Whether the cloud ends when the process that started it does.
+        keep_state: Whether its state is kept in the folder, and what is kept there is taken up.
+        snapshot_seconds: How often it looks whether there is something new to keep.
     """
 
     state: Path
@@ -46,6 +48,8 @@ class CloudConfiguration:
     athena_memory: str = "1GB"
     athena_concurrency: int = 4
     die_with_parent: bool = False
+    keep_state: bool = False
+    snapshot_seconds: float = 30.0
 
     @property
     def logs(self) -> Path:
@@ -86,6 +90,9 @@ class CloudAddress:
         opensearch_url: The search server.
         region: The region that it was started for.
         logs: The folder of its logs.
+        keeps_state: Whether its state is kept over a restart.
+        state_of: The moment whose state it began with, ISO 8601; None for one that began empty.
+        state_clean: Whether the cloud before it had ended right then, so that nothing is missing.
     """
 
     id: str
@@ -95,6 +102,9 @@ class CloudAddress:
     opensearch_url: str
     region: str
     logs: str
+    keeps_state: bool = False
+    state_of: str | None = None
+    state_clean: bool = True
     extra: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:

@@ -20,6 +20,8 @@ from retail_analytics.embedded.functions import FunctionSpec, FunctionSpecError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from retail_analytics.embedded.gate import Gate
+
 LOG = logging.getLogger(__name__)
 CONTROL_PREFIX = "/_embedded/"
 _SELF_PARSED = (".PutRecords", ".GetRecords", ".PutRecordBatch")
@@ -75,12 +77,19 @@ class _Dispatcher(DomainDispatcherApplication):
 class Application:
     """The WSGI application."""
 
-    def __init__(self, cloud: Controlled) -> None:
+    def __init__(self, cloud: Controlled, gate: Gate | None = None) -> None:
         self._cloud = cloud
+        self._gate = gate
         self._aws = _Dispatcher()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
+        if self._gate is None:
+            return self._answer(environ, start_response)
+        with self._gate.passing(environ):
+            return self._answer(environ, start_response)
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if str(environ.get("PATH_INFO", "")).startswith(CONTROL_PREFIX):
             return self._control(Request(environ))(environ, start_response)
         try:

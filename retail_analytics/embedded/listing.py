@@ -30,6 +30,10 @@ class SortedKeys(_VersionedKeyStore):
         self._names: list[str] = []
         self._new: set[str] = set()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """All versions of all keys; the index is made anew. Takes no lock."""
+        return _from_versions, (dict(self),)
+
     def __setitem__(self, key: str, value: Any) -> None:
         """Add a version of a key."""
         with self._lock:
@@ -107,3 +111,10 @@ class SortedKeys(_VersionedKeyStore):
                 common = name[: cut + len(delimiter)]
                 yield common
                 position = bisect_left(names, common + _LAST, lo=position)
+
+
+def _from_versions(versions: dict[str, list[Any]]) -> SortedKeys:
+    keys = SortedKeys()
+    for name, found in versions.items():
+        keys.setlist(name, found)
+    return keys

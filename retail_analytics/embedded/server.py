@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,15 @@ from retail_analytics.embedded import athena, fast_answers, firehose, glue, s3, 
 from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
 from retail_analytics.embedded.consumer import EventSourceMapping
 from retail_analytics.embedded.control import Application
+from retail_analytics.embedded.functions import FunctionSpec
+from retail_analytics.embedded.gate import Gate
 from retail_analytics.embedded.opensearch import SearchServer, SearchServerError
+from retail_analytics.embedded.state import keeper, pickling
+from retail_analytics.embedded.state.folder import FOLDER_NAME, Manifest, SnapshotError, read_manifest
+from retail_analytics.embedded.state.search_index import SearchIndex
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
-
-    from retail_analytics.embedded.functions import FunctionSpec
 
 LOG = logging.getLogger(__name__)
 MEBIBYTE = 1024 * 1024
@@ -59,8 +63,11 @@ class Cloud:
     def __init__(self, configuration: CloudConfiguration) -> None:
         self.configuration = configuration
         self.mappings: dict[str, EventSourceMapping] = {}
+        self._positions: dict[str, tuple[str, dict[str, int]]] = {}
         self.search: SearchServer | None = None
         self.address: CloudAddress | None = None
+        self._keeper: keeper.Keeper | None = None
+        self._gate = Gate() if configuration.keep_state else None
         self._server: BaseWSGIServer | None = None
         self._lock_file = take_lock(configuration.state)
 
@@ -71,35 +78,101 @@ class Cloud:
             StartError: A part did not come up.
         """
         configuration = self.configuration
+        folder = configuration.state / FOLDER_NAME
         install_backends(configuration)
-        listener = listen(configuration.port)
         try:
-            self.search = SearchServer.start(
-                configuration.logs,
-                port=configuration.opensearch_port,
-                memory_mebibytes=configuration.opensearch_memory_mebibytes,
-            )
-        except SearchServerError as error:
+            manifest = read_manifest(folder) if configuration.keep_state else None
+            listener = self._listen(manifest)
+            self.search = self._start_search(manifest)
+            self.address = self._describe(listener, self.search, manifest)
+            os.environ.update(self.address.environment())
+            index = SearchIndex(self.search.url, folder)
+            kept = self._restore(folder, manifest, index) if manifest else {}
+        except (SearchServerError, SnapshotError) as error:
             raise StartError(str(error)) from error
-        port = listener.getsockname()[1]
-        self.address = CloudAddress(
-            id=configuration.cloud_id,
-            pid=os.getpid(),
-            opensearch_pid=self.search.process.pid,
-            endpoint_url=f"http://127.0.0.1:{port}",
-            opensearch_url=self.search.url,
-            region=configuration.region,
-            logs=str(configuration.logs),
-        )
-        os.environ.update(self.address.environment())
         self._serve(listener)
-        for function in configuration.functions:
-            self.add_function(function)
+        for name, function in kept.items():
+            if name not in {spec.name for spec in configuration.functions}:
+                self.add_function(FunctionSpec.from_json(function.spec))
+        for spec in configuration.functions:
+            self.add_function(spec)
+        if configuration.keep_state:
+            self._keep(folder, index, manifest)
         self.address.write(configuration.state / ADDRESS_NAME)
         return self.address
 
+    def _listen(self, manifest: Manifest | None) -> socket.socket:
+        """Listen where it is told, else where the cloud did whose state is taken up, if that is free."""
+        port = self.configuration.port
+        return listen(port if port or not manifest else free_port(manifest.addresses["endpoint"]))
+
+    def _start_search(self, manifest: Manifest | None) -> SearchServer:
+        port = self.configuration.opensearch_port
+        return SearchServer.start(
+            self.configuration.logs,
+            port=port if port or not manifest else free_port(manifest.addresses["search"]),
+            memory_mebibytes=self.configuration.opensearch_memory_mebibytes,
+        )
+
+    def _describe(
+        self, listener: socket.socket, search: SearchServer, manifest: Manifest | None
+    ) -> CloudAddress:
+        if manifest is not None:
+            self.configuration = replace(self.configuration, cloud_id=manifest.cloud_id)
+        return CloudAddress(
+            id=self.configuration.cloud_id,
+            pid=os.getpid(),
+            opensearch_pid=search.process.pid,
+            endpoint_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+            opensearch_url=search.url,
+            region=self.configuration.region,
+            logs=str(self.configuration.logs),
+            keeps_state=self.configuration.keep_state,
+            state_of=manifest.taken_at if manifest else None,
+            state_clean=manifest.clean if manifest else True,
+        )
+
+    def _restore(
+        self, folder: Path, manifest: Manifest, index: SearchIndex
+    ) -> dict[str, keeper.KeptFunction]:
+        """Take a snapshot up, before anything serves."""
+        functions, figures = keeper.load(folder, manifest, index)
+        firehose.resume_all()
+        found = self._addresses()
+        moved = {before: found[name] for name, before in manifest.addresses.items()}
+        functions = {name: relocated(function, moved) for name, function in functions.items()}
+        for name, function in functions.items():
+            self._positions[name] = (function.spec["stream"], function.positions)
+        LOG.info("the state of %s is back: %s", manifest.taken_at, figures)
+        return functions
+
+    def _addresses(self) -> dict[str, str]:
+        assert self.address is not None  # noqa: S101
+        return {
+            "endpoint": self.address.endpoint_url.removeprefix("http://"),
+            "search": self.address.opensearch_url.removeprefix("http://"),
+        }
+
+    def _keep(self, folder: Path, index: SearchIndex, manifest: Manifest | None) -> None:
+        folder.mkdir(exist_ok=True)
+        assert self._gate is not None  # noqa: S101
+        before = manifest or Manifest(
+            self.configuration.cloud_id,
+            taken_at="",
+            clean=False,
+            number=0,
+            backends="",
+            packs={},
+            search={},
+            addresses={},
+        )
+        before = replace(before, addresses=self._addresses())
+        seconds = self.configuration.snapshot_seconds
+        self._keeper = keeper.Keeper(folder, seconds, self._gate, index, lambda: dict(self.mappings), before)
+        self._keeper.start()
+
     def _serve(self, listener: socket.socket) -> None:
-        application = Application(self)
+        application = Application(self, self._gate)
         host, port = listener.getsockname()
         self._server = make_server(
             host, port, application, threaded=True, request_handler=RequestHandler, fd=listener.detach()
@@ -108,11 +181,19 @@ class Cloud:
         threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
 
     def add_function(self, spec: FunctionSpec) -> None:
-        """Put a function on its stream; one of the same name is replaced."""
+        """Put a function on its stream; it goes on where one of the same name and stream had come."""
         assert self.address is not None  # noqa: S101
+        before = self.mappings.get(spec.name)
         self.remove_function(spec.name)
+        if before is not None:
+            self._positions[spec.name] = (before.spec.stream, before.positions())
+        stream, positions = self._positions.pop(spec.name, (spec.stream, {}))
         mapping = EventSourceMapping(
-            spec, self.configuration.region, worker_environment(self.address), self.configuration.logs
+            spec,
+            self.configuration.region,
+            worker_environment(self.address),
+            self.configuration.logs,
+            positions if stream == spec.stream else {},
         )
         self.mappings[spec.name] = mapping
         mapping.start()
@@ -136,18 +217,55 @@ class Cloud:
             },
             "delivery_streams": firehose.status(),
             "functions": [mapping.status() for mapping in list(self.mappings.values())],
+            "last_snapshot": self._keeper.taken_at if self._keeper else None,
         }
 
     def stop(self) -> None:
         """End everything, in the reverse order; what Firehose buffers is delivered first."""
         if self._server is not None:
             self._server.shutdown()
-        for name in list(self.mappings):
-            self.remove_function(name)
+        if self._keeper is not None:
+            self._keeper.stop()
+        for mapping in list(self.mappings.values()):
+            mapping.stop()
         firehose.stop_all()
+        if self._keeper is not None:
+            self._keep_last(self._keeper)
         if self.search is not None:
             self.search.stop()
         (self.configuration.state / ADDRESS_NAME).unlink(missing_ok=True)
+
+    def _keep_last(self, the_keeper: keeper.Keeper) -> None:
+        try:
+            the_keeper.keep_last()
+        except Exception:
+            LOG.exception("the last state is not kept; that of %s stays", the_keeper.taken_at)
+
+
+def relocated(function: keeper.KeptFunction, moved: dict[str, str]) -> keeper.KeptFunction:
+    """A function whose variables name this cloud's addresses in place of those of the one before.
+
+    Args:
+        function: The function.
+        moved: Old ``HOST:PORT`` to new.
+    """
+    environment = dict(function.spec["environment"])
+    for name, value in environment.items():
+        for before, now in moved.items():
+            environment[name] = value = value.replace(before, now)  # noqa: PLW2901 - both may be in one
+    return keeper.KeptFunction({**function.spec, "environment": environment}, function.positions)
+
+
+def free_port(address: str) -> int | None:
+    """The port of an address ``HOST:PORT`` if nobody listens there, else None."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return None
+    return int(port)
 
 
 def worker_environment(address: CloudAddress) -> dict[str, str]:
@@ -206,6 +324,7 @@ def install_backends(configuration: CloudConfiguration) -> None:
         memory_limit=configuration.athena_memory,
         concurrency=configuration.athena_concurrency,
     )
+    pickling.install()
 
 
 def resident_mebibytes(pid: int) -> int:

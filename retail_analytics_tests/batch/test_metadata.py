@@ -21,7 +21,11 @@ from retail_analytics.settings import Settings
 FEED = get_feed("retail_trans")
 HOUR = datetime(2010, 12, 1, 8, tzinfo=UTC)
 
-awkward = st.text(alphabet=st.one_of(st.sampled_from("|\n\r\\`*<>&\x1f\x85\u2028 a"), st.characters(exclude_categories=["Cs"])))
+awkward = st.text(
+    alphabet=st.one_of(
+        st.sampled_from("|\n\r\\`*<>&\x1f\x85\u2028 a"), st.characters(exclude_categories=["Cs"])
+    )
+)
 
 
 def preview(rows: list[list[str]]) -> str:
@@ -118,9 +122,7 @@ def test_a_problem_is_told() -> None:
 
 
 def test_a_days_metadata_holds_its_sums() -> None:
-    day = DayResult(
-        date(2010, 12, 1), "published", 5, 1, (("amount", Decimal("7.65")),), 90, "q", 1024**4
-    )
+    day = DayResult(date(2010, 12, 1), "published", 5, 1, (("amount", Decimal("7.65")),), 90, "q", 1024**4)
     made = metadata.of_day(day, Settings(usd_per_tebibyte=4.0))
     assert (made["rows"].value, made["repeated across hours"].value, made["amount"].value) == (5, 1, 7.65)
     assert made["estimated cost (USD)"].value == 4.0

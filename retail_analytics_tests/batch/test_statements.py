@@ -107,7 +107,9 @@ DAYS = processed.days_predicate([date(2010, 12, 1), date(2010, 12, 3)])
 
 
 @each_table
-def test_a_processed_select_has_the_declared_columns_and_then_the_day(feed: Feed, table: ProcessedTable) -> None:
+def test_a_processed_select_has_the_declared_columns_and_then_the_day(
+    feed: Feed, table: ProcessedTable
+) -> None:
     found = parsed(processed.processed_select(table, '"db"."source"', DAYS))
     assert isinstance(found, exp.Select)
     assert found.named_selects == [*(name for name, *_ in table.columns), "event_day"]
@@ -145,7 +147,9 @@ def test_a_key_that_cannot_stand_in_a_path_is_refused() -> None:
 
 
 def test_types_of_ddl_have_names_of_queries() -> None:
-    assert [compaction_sql.query_type(name) for name in ("string", "int", "float", "decimal(18,4)", "date")] == [
+    assert [
+        compaction_sql.query_type(name) for name in ("string", "int", "float", "decimal(18,4)", "date")
+    ] == [
         "varchar",
         "integer",
         "real",

@@ -213,7 +213,8 @@ def test_parquet_and_csv_and_unreadable_objects(place: Place) -> None:
         {"Targets": {"JdbcTargets": [{"ConnectionName": "c", "Path": "p"}]}},
         {"Schedule": "cron(0 * * * ? *)"},
         {"Classifiers": ["mine"]},
-        {"RecrawlPolicy": {"RecrawlBehavior": "CRAWL_EVENT_MODE"}},
+        {"RecrawlPolicy": {"RecrawlBehavior": "CRAWL_EVENT_MODE"}},  # without a queue
+        {"RecrawlPolicy": {"RecrawlBehavior": "CRAWL_NEW_FOLDERS_ONLY"}},
         {"Targets": {}},
     ],
 )

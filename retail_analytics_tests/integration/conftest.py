@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
 
+from retail_analytics.commands import jobs
 from retail_analytics.embedded.provision import provision
 from retail_analytics.feeds import get_feed
-from retail_analytics.settings import Settings
-from retail_analytics_tests.integration.lakes import Lake
+from retail_analytics.lake import hours
+from retail_analytics.settings import Settings, format_first_hours
+from retail_analytics_tests.integration.lakes import Deployment, Lake
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from retail_analytics.embedded.cloud import EmbeddedCloud
 
+HISTORY = timedelta(hours=30)
 
-@pytest.fixture
-def lake(embedded_cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """A lake of the test's own: bucket, database and tables; no stream, since nothing is streamed here."""
+
+def make_lake(cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A bucket and a database of the test's own; no stream, since nothing is streamed here."""
     suffix = uuid.uuid4().hex[:10]
     monkeypatch.setenv("RETAIL_BUCKET", f"lake-{suffix}")
     monkeypatch.setenv("RETAIL_DATABASE", f"lake_{suffix}")
     settings = Settings.from_env()
-    provision(settings, (), embedded_cloud.id)
+    provision(settings, (), cloud.id)
     return Lake.of(settings, get_feed("retail_trans"))
+
+
+@pytest.fixture
+def lake(embedded_cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A lake of the test's own, its tables made."""
+    made = make_lake(embedded_cloud, monkeypatch)
+    made.make_tables()
+    return made
+
+
+@pytest.fixture
+def deployment(embedded_cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    """A lake without tables that began thirty hours ago, and Dagster's definitions and instance over it."""
+    start = hours.floor_hour(datetime.now(UTC)) - HISTORY
+    monkeypatch.setenv("RETAIL_FIRST_HOUR", format_first_hours({"retail_trans": start}))
+    made = make_lake(embedded_cloud, monkeypatch)
+    with dg.DagsterInstance.local_temp() as instance:
+        yield Deployment(made, start, jobs.load_definitions(made.settings), instance)

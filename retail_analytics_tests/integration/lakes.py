@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
+
 from retail_analytics.batch.compaction import compact
 from retail_analytics.batch.staging import Pipeline
-from retail_analytics.lake import catalog, hours, tables
+from retail_analytics.commands import jobs
+from retail_analytics.lake import catalog, hours, tables, windows
 from retail_analytics.lake.partitions import Catalog
 from retail_analytics.resources import sql
 from retail_analytics.resources.athena import AthenaResource
 from retail_analytics.resources.clients import glue_client, s3_client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_glue import GlueClient
     from mypy_boto3_s3 import S3Client
@@ -102,10 +105,11 @@ class Lake:
     @classmethod
     def of(cls, settings: Settings, feed: Feed) -> Lake:
         athena = CountingAthena(**AthenaResource.of(settings).model_dump()).setup()
-        lake = cls(feed, settings, s3_client(settings.region), glue_client(settings.region), athena)
-        for table in tables.all_tables(feed, settings):
-            catalog.ensure_table(lake.catalog, table)
-        return lake
+        return cls(feed, settings, s3_client(settings.region), glue_client(settings.region), athena)
+
+    def make_tables(self) -> None:
+        for table in tables.all_tables(self.feed, self.settings):
+            catalog.ensure_table(self.catalog, table)
 
     @property
     def catalog(self) -> Catalog:
@@ -167,3 +171,64 @@ class Lake:
 def later(count: int) -> datetime:
     """The hour so many hours after :data:`HOUR`."""
     return HOUR + timedelta(hours=count)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A lake and the Dagster over it.
+
+    Attributes:
+        lake: The lake.
+        start: Its first hour.
+        definitions: Everything that Dagster loads.
+        instance: Dagster's memory, of the test's own.
+    """
+
+    lake: Lake
+    start: datetime
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+
+    def hour(self, count: int) -> datetime:
+        """The hour so many hours after the first."""
+        return self.start + count * hours.HOUR
+
+    def line(self, number: int, hour: datetime, **changes: Any) -> str:
+        """A good line of an event in that hour."""
+        return line(number, **{"InvoiceDate": f"{hour:%Y-%m-%d %H}:30:00", **changes})
+
+    def put(self, count: int, *numbers: int) -> str:
+        """Write good lines into the hour so many hours after the first; returns the object's key."""
+        hour = self.hour(count)
+        return self.lake.put(hour, [self.line(number, hour) for number in numbers])
+
+    def key(self, name: str) -> dg.AssetKey:
+        return dg.AssetKey([self.lake.feed.name, name])
+
+    def run(self, *names: str, tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
+        """Materialise assets of the feed."""
+        return jobs.run_assets(self.definitions, [self.key(name) for name in names], self.instance, tags)
+
+    def compact(self, first: int, last: int) -> dg.ExecuteInProcessResult:
+        """Register and compact a range of hours, both ends included."""
+        return self.run("catalog", "compacted", tags=windows.range_tags(self.hour(first), self.hour(last)))
+
+    def report(self) -> int:
+        """Report changed raw hours, as the sensor does."""
+        return jobs.report_raw_hours(self.lake.feed, self.lake.settings, self.instance, datetime.now(UTC))
+
+    def materializations(self, name: str) -> dict[str, list[dg.AssetMaterialization]]:
+        """All of an asset's, oldest first, by partition."""
+        found: dict[str, list[dg.AssetMaterialization]] = {}
+        for event in reversed(self.instance.fetch_materializations(self.key(name), limit=1000).records):
+            made = event.asset_materialization
+            assert made is not None
+            found.setdefault(made.partition or "", []).append(made)
+        return found
+
+    def metadata(self, name: str) -> dict[str, dict[str, Any]]:
+        """The metadata of the last materialisation by partition, as plain values."""
+        return {
+            partition: {label: value.value for label, value in made[-1].metadata.items()}
+            for partition, made in self.materializations(name).items()
+        }

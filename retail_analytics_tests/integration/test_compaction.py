@@ -46,7 +46,9 @@ def test_an_hour_is_compacted_once_and_again_only_by_force(lake: Lake) -> None:
     assert lake.compacted_ids() == ids(1, 2)
 
 
-def test_what_was_written_by_other_rules_is_written_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_written_by_other_rules_is_written_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake.put(HOUR, [line(1)])
     lake.compact_one()
     monkeypatch.setattr(compaction.compaction_sql, "RULES_VERSION", 1000)
@@ -325,7 +327,9 @@ def test_two_compactions_at_once_end_in_one_published_result(lake: Lake) -> None
 def test_no_temporary_table_stays(lake: Lake) -> None:
     lake.put(HOUR, [line(1), "bad"])
     lake.compact_one()
-    names = [table["Name"] for table in lake.glue.get_tables(DatabaseName=lake.settings.database)["TableList"]]
+    names = [
+        table["Name"] for table in lake.glue.get_tables(DatabaseName=lake.settings.database)["TableList"]
+    ]
     assert sorted(names) == sorted(table.name for table in tables.all_tables(lake.feed, lake.settings))
 
 

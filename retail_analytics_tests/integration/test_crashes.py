@@ -71,9 +71,7 @@ class Mortal:
 
 
 @pytest.fixture(params=[False, True], ids=["before the call", "before the answer"])
-def mortal(
-    request: pytest.FixtureRequest, lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Mortal]:
+def mortal(request: pytest.FixtureRequest, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mortal]:
     made = Mortal(lake, answered=request.param)
     living = athena_module.session
     # Its Athena goes through its own session; readers' goes through theirs.
@@ -88,7 +86,9 @@ def mortal(
 def contents(lake: Lake, hour: datetime) -> tuple[list[str], list[str]]:
     """(record ids, rejected lines) that one look finds in an hour."""
     where = hours_.hours_predicate([hour])
-    tables = {kind: f'"{lake.settings.database}"."{lake.feed.name}_{kind}"' for kind in ("compacted", "rejects")}
+    tables = {
+        kind: f'"{lake.settings.database}"."{lake.feed.name}_{kind}"' for kind in ("compacted", "rejects")
+    }
     rows = AthenaResource.query(
         lake.athena,
         f"SELECT 'good' AS kind, record_id AS value FROM {tables['compacted']} WHERE {where}"

@@ -16,8 +16,6 @@ from retail_analytics_tests.integration.lakes import HOUR, later, line, record
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
     from retail_analytics.batch.processed import DayResult
     from retail_analytics_tests.integration.lakes import Lake
 
@@ -178,7 +176,7 @@ def test_a_day_whose_sums_differ_is_not_published(lake: Lake, tmp_path: Path) ->
     # A SELECT that loses a record of the first day, as an edit of it might.
     lossy = tmp_path / "transactions.sql"
     declared = lake.feed.processed_table("transactions")
-    lossy.write_text(declared.sql.read_text() + f"    AND record_id IS DISTINCT FROM '{2:032x}'\n")
+    lossy.write_text(declared.sql.read_text().replace("delivery = 1 OR", f"record_id <> '{2:032x}' OR"))
     feed = dataclasses.replace(lake.feed, processed=(dataclasses.replace(declared, sql=lossy),))
     pipeline = Pipeline(feed, lake.settings, lake.s3, lake.athena, lake.catalog)
     results = {result.day.day: result for result in processed.refresh(pipeline, "transactions", DAYS)}
@@ -199,9 +197,13 @@ def test_the_index_may_remember_what_an_hour_held_once(lake: Lake) -> None:
     assert list(processed.hours_of_days(lake.pipeline, DAYS)) == [date(2010, 12, 1)]
 
 
-def test_every_ddl_makes_the_table_that_is_registered(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_ddl_makes_the_table_that_is_registered(lake: Lake) -> None:
     database = lake.settings.database
-    for table in tables.all_tables(lake.feed, lake.settings):
+    for declared in tables.all_tables(lake.feed, lake.settings):
+        # How a quote is escaped is the unit tests' matter.
+        columns = tuple((name, type_, comment.replace("'", "")) for name, type_, comment in declared.columns)
+        table = dataclasses.replace(declared, columns=columns)
+        lake.glue.update_table(DatabaseName=database, TableInput=table.table_input())
         registered = lake.glue.get_table(DatabaseName=database, Name=table.name)["Table"]
         lake.glue.delete_table(DatabaseName=database, Name=table.name)
         lake.athena.execute(tables.ddl(table, database))

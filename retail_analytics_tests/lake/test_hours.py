@@ -108,7 +108,9 @@ def test_contiguous_days_are_exactly_the_days(chosen: set[date]) -> None:
 
 @given(st.lists(near_hour, max_size=40))
 def test_the_predicate_is_true_of_these_hours_and_no_others(chosen: list[datetime]) -> None:
-    around = {hour + offset * hours.HOUR for hour in chosen for offset in (-8784, -744, -24, -1, 0, 1, 24, 744)}
+    around = {
+        hour + offset * hours.HOUR for hour in chosen for offset in (-8784, -744, -24, -1, 0, 1, 24, 744)
+    }
     universe = sorted(around | {FIRST})
     rows = ", ".join(str((hour.year, hour.month, hour.day, hour.hour)) for hour in universe)
     found = duckdb.sql(
@@ -118,7 +120,12 @@ def test_the_predicate_is_true_of_these_hours_and_no_others(chosen: list[datetim
     assert {datetime(*row, tzinfo=UTC) for row in found} == set(chosen)
 
 
-@given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]), min_value=datetime(1971, 1, 1)))
+@given(
+    st.datetimes(
+        timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
+        min_value=datetime(1971, 1, 1),
+    )
+)
 def test_an_hour_is_of_utc_whatever_zone_the_moment_came_in(moment: datetime) -> None:
     hour = hours.floor_hour(moment)
     assert hour <= moment < hour + hours.HOUR

@@ -55,7 +55,9 @@ def counting(glue: GlueClient) -> list[tuple[str, int]]:
     }
     for operation, name in items.items():
 
-        def note(params: dict[str, Any], *, operation: str = operation, name: str = name, **_: object) -> None:
+        def note(
+            params: dict[str, Any], *, operation: str = operation, name: str = name, **_: object
+        ) -> None:
             asked.append((operation, len(params[name])))
 
         glue.meta.events.register(f"provide-client-params.glue.{operation}", note)
@@ -102,7 +104,11 @@ def test_ensuring_leaves_what_is_there(glue: GlueClient) -> None:
     catalog.put(TABLE, [partition(1)], existing=[])
     catalog.ensure(TABLE, [partition(number, "new") for number in range(3)])
     found = catalog.get(TABLE, [partition(number).values for number in range(3)])
-    assert [found[partition(number).values].parameters["note"] for number in range(3)] == ["new", "old", "new"]
+    assert [found[partition(number).values].parameters["note"] for number in range(3)] == [
+        "new",
+        "old",
+        "new",
+    ]
 
 
 def test_dropping_what_is_gone_is_no_error(glue: GlueClient) -> None:
@@ -153,7 +159,9 @@ def refusal(number: int, code: str, message: str = "") -> dict[str, Any]:
 
 
 def test_refused_partitions_are_named_with_glues_reason() -> None:
-    glue = Refusing([refusal(number, "ResourceNumberLimitExceededException", "too many") for number in range(7)])
+    glue = Refusing(
+        [refusal(number, "ResourceNumberLimitExceededException", "too many") for number in range(7)]
+    )
     catalog = Catalog(cast("GlueClient", glue), "db")
     with pytest.raises(CatalogError) as caught:
         catalog.ensure(TABLE, [partition(number) for number in range(9)])

@@ -1,7 +1,7 @@
 """The crawler's states and its side of the wire.
 
 A crawl runs in a thread: RUNNING, STOPPING once it is asked to stop, then READY with a LastCrawl. What is not
-done (schedules, event mode, custom classifiers, other targets) is refused when a crawler is created. Log
+done (schedules, custom classifiers, other targets) is refused when a crawler is created. Log
 lines go to CloudWatch Logs, group ``/aws-glue/crawlers``, stream the crawler's name.
 """
 
@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 from moto.glue.exceptions import CrawlerNotRunningException, CrawlerRunningException, GlueClientError
@@ -24,7 +24,10 @@ from moto.glue.responses import GlueResponse
 from moto.logs.models import logs_backends
 
 from retail_analytics.embedded.crawler.catalog import Changes
-from retail_analytics.embedded.crawler.crawl import Crawl, CrawlError, CrawlStoppedError
+from retail_analytics.embedded.crawler.crawl import EVENT_MODE, Crawl, CrawlError, CrawlStoppedError
+
+if TYPE_CHECKING:
+    from retail_analytics.embedded.crawler.events import Memory
 
 LOG = logging.getLogger(__name__)
 LOG_GROUP = "/aws-glue/crawlers"
@@ -51,7 +54,8 @@ class RunningCrawl:
         self.log(f"BENCHMARK : Running Start Crawl for Crawler {self._crawler.name}")
         status = "COMPLETED"
         try:
-            crawl = Crawl(self._crawler.backend, self._crawler, self.log, self.stop_asked.is_set)
+            crawler = self._crawler
+            crawl = Crawl(crawler.backend, crawler, self.log, self.stop_asked.is_set, crawler.remembered)
             crawl.total = self.changes
             crawl.run()
         except CrawlStoppedError:
@@ -137,6 +141,7 @@ class Crawler(FakeCrawler):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        self.remembered: dict[str, Memory] = {}
         self._lock = threading.Lock()
 
     @property
@@ -232,7 +237,6 @@ def check_crawler(attributes: dict[str, Any]) -> None:
     targets = {kind: items for kind, items in (attributes.get("targets") or {}).items() if items}
     unknown = sorted(set(targets) - set(_TARGETS))
     policy = attributes.get("schema_change_policy") or {}
-    recrawl = (attributes.get("recrawl_policy") or {}).get("RecrawlBehavior", "CRAWL_EVERYTHING")
     problem = ""
     if unknown:
         problem = f"{', '.join(unknown)} are not supported here; use {' or '.join(_TARGETS)}."
@@ -242,14 +246,24 @@ def check_crawler(attributes: dict[str, Any]) -> None:
         problem = "Schedules are not supported here; start the crawler with StartCrawler."
     elif attributes.get("classifiers"):
         problem = "Custom classifiers are not supported here."
-    elif recrawl != "CRAWL_EVERYTHING":
-        problem = f"RecrawlBehavior {recrawl} is not supported here; use CRAWL_EVERYTHING."
     elif "CatalogTargets" in targets and policy.get("DeleteBehavior", "LOG") != "LOG":
         problem = "The DeleteBehavior of a crawler with catalog targets must be LOG."
     elif "S3Targets" in targets and not attributes.get("database_name"):
         problem = "DatabaseName is required for a crawler with S3 targets."
+    problem = problem or _recrawl_problem(attributes, [each for items in targets.values() for each in items])
     if problem:
         raise GlueClientError("InvalidInputException", problem)
+
+
+def _recrawl_problem(attributes: dict[str, Any], targets: list[dict[str, Any]]) -> str:
+    recrawl = (attributes.get("recrawl_policy") or {}).get("RecrawlBehavior", "CRAWL_EVERYTHING")
+    if recrawl not in {"CRAWL_EVERYTHING", EVENT_MODE}:
+        return f"RecrawlBehavior {recrawl} is not supported here; use CRAWL_EVERYTHING or {EVENT_MODE}."
+    if recrawl == EVENT_MODE and not all(target.get("EventQueueArn") for target in targets):
+        return f"Every target of a crawler in {EVENT_MODE} must have an EventQueueArn."
+    if any(target.get("DlqEventQueueArn") for target in targets):
+        return "DlqEventQueueArn is not supported here; give the event queue a redrive policy."
+    return ""
 
 
 def _get_crawler_metrics(self: GlueResponse) -> ActionResult:

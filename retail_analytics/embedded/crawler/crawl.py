@@ -17,6 +17,7 @@ from moto.s3.models import FakeDeleteMarker, s3_backends
 
 from retail_analytics.embedded.crawler import layout
 from retail_analytics.embedded.crawler.catalog import CRAWLER_PARAMETER, CatalogWriter, Changes, Policy
+from retail_analytics.embedded.crawler.events import Memory, Queue
 from retail_analytics.embedded.crawler.schema import Schema, UnreadableObjectError, infer
 from retail_analytics.embedded.moto_backends import ACCOUNT_ID
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 SAMPLES_A_FOLDER = 8
+EVENT_MODE = "CRAWL_EVENT_MODE"
 
 
 class CrawlError(RuntimeError):
@@ -46,12 +48,14 @@ class Crawl:
         crawler: The crawler, as moto holds it.
         log: Takes the crawl's log lines.
         stopping: Says whether the crawl was asked to stop.
+        remembered: What earlier crawls found, by target; for event mode.
     """
 
     glue: GlueBackend
     crawler: FakeCrawler
     log: Callable[[str], None]
     stopping: Callable[[], bool]
+    remembered: dict[str, Memory] = field(default_factory=dict)
     total: Changes = field(default_factory=Changes)
 
     def run(self) -> Changes:
@@ -65,11 +69,24 @@ class Crawl:
             f"INFO : The crawl is running by policy {json.dumps(self.crawler.schema_change_policy or {})}"
         )
         for target in targets.get("S3Targets") or []:
-            self._s3_target(target)
+            queue = self._queue(target)
+            self._s3_target(target, queue)
+            self._acknowledge(queue)
         for target in targets.get("CatalogTargets") or []:
+            queue = self._queue(target)
             for name in target["Tables"]:
-                self._catalog_table(target["DatabaseName"], name)
+                self._catalog_table(target["DatabaseName"], name, queue)
+            self._acknowledge(queue)
         return self.total
+
+    def _queue(self, target: dict[str, Any]) -> Queue | None:
+        mode = (self.crawler.recrawl_policy or {}).get("RecrawlBehavior")
+        return Queue(target["EventQueueArn"], self.log) if mode == EVENT_MODE else None
+
+    @staticmethod
+    def _acknowledge(queue: Queue | None) -> None:
+        if queue is not None:
+            queue.acknowledge()
 
     def _policy(self) -> Policy:
         given = self.crawler.schema_change_policy or {}
@@ -91,10 +108,10 @@ class Crawl:
         writer.changes = self.total
         return writer
 
-    def _s3_target(self, target: dict[str, Any]) -> None:
+    def _s3_target(self, target: dict[str, Any], queue: Queue | None) -> None:
         root = folder_url(target["Path"])
         writer = self._writer(self.crawler.database_name)
-        found = self._folders(root, target.get("Exclusions") or [], target.get("SampleSize"))
+        found = self._folders(root, target.get("Exclusions") or [], target.get("SampleSize"), queue)
         grouping = self._configuration().get("Grouping", {}).get("TableGroupingPolicy")
         tables = list(layout.tables(root, found, combine=grouping == "CombineCompatibleSchemas"))
         existing = self.glue.databases[self.crawler.database_name].tables
@@ -119,7 +136,7 @@ class Crawl:
         parameters = table.as_dict().get("Parameters", {})
         return bool(parameters.get(CRAWLER_PARAMETER) == self.crawler.name)
 
-    def _catalog_table(self, database: str, name: str) -> None:
+    def _catalog_table(self, database: str, name: str, queue: Queue | None) -> None:
         writer = self._writer(database)
         table = self.glue.databases[database].tables.get(name)
         if table is None:
@@ -127,7 +144,7 @@ class Crawl:
                 f"table {database}.{name} does not exist; a catalog target crawls tables that do"
             )
         root = location(table)
-        found = self._folders(root, [], None)
+        found = self._folders(root, [], None, queue)
         if not found:
             self.log(f"INFO : Table {database}.{name} has no objects at {root}")
             return
@@ -148,14 +165,34 @@ class Crawl:
         objects = sum(len(folder.keys) for folder in of_depth)
         writer.table(name, layout.FoundTable(name, root, schema, keys, partitions if keys else (), objects))
 
-    def _folders(self, root: str, exclusions: Sequence[str], sample_size: int | None) -> list[layout.Folder]:
+    def _folders(
+        self, root: str, exclusions: Sequence[str], sample_size: int | None, queue: Queue | None
+    ) -> list[layout.Folder]:
+        """The folders below ``root``; with a queue, only those that it names are looked into again."""
+        memory = self.remembered.get(root)
+        if queue is None or memory is None:
+            found = self._look(root, root, exclusions, sample_size)
+            if queue is not None:
+                self.remembered[root] = Memory({folder.path: folder for folder in found})
+            return found
+        changed = sorted(queue.changed(root))
+        self.log(f"INFO : Events name {len(changed)} folders of {root}")
+        for path in changed:
+            memory.folders.pop(path, None)
+            here = self._look(root, path, exclusions, sample_size)
+            memory.folders |= {folder.path: folder for folder in here if folder.path == path}
+        return [folder for _, folder in sorted(memory.folders.items())]
+
+    def _look(
+        self, root: str, below: str, exclusions: Sequence[str], sample_size: int | None
+    ) -> list[layout.Folder]:
         keys = [
             url
-            for url in self._list(root)
+            for url in self._list(below)
             if not layout.hidden(url, root)
             and not any(fnmatch.fnmatchcase(url.removeprefix(root), pattern) for pattern in exclusions)
         ]
-        self.log(f"BENCHMARK : Running Start Crawl over {len(keys)} objects of {root}")
+        self.log(f"BENCHMARK : Running Start Crawl over {len(keys)} objects of {below}")
         found = []
         for path, members in sorted(layout.folders(keys).items()):
             self._stop_if_asked()

@@ -28,6 +28,12 @@ class SnapshotError(RuntimeError):
     """A snapshot cannot be taken or used; one sentence."""
 
 
+def versions() -> dict[str, str]:
+    """What must be the same for a snapshot to be read: pickled objects are of these modules' making."""
+    major, minor, _ = platform.python_version_tuple()
+    return {"format": str(FORMAT), "moto": metadata.version("moto"), "Python": f"{major}.{minor}"}
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a snapshot consists of.
@@ -52,7 +58,7 @@ class Manifest:
     packs: dict[str, int]
     search: dict[str, Any]
     addresses: dict[str, str]
-    versions: dict[str, str] = field(default_factory=lambda: versions())
+    versions: dict[str, str] = field(default_factory=versions)
 
     @property
     def taken(self) -> datetime:
@@ -63,12 +69,6 @@ class Manifest:
         """The names of its files, the manifest's own included."""
         documents = {index["file"] for index in self.search.get("indices", []) if index["file"]}
         return {MANIFEST_NAME, self.backends, *self.packs, *documents}
-
-
-def versions() -> dict[str, str]:
-    """What must be the same for a snapshot to be read: pickled objects are of these modules' making."""
-    major, minor, _ = platform.python_version_tuple()
-    return {"format": str(FORMAT), "moto": metadata.version("moto"), "Python": f"{major}.{minor}"}
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -86,7 +86,9 @@ def read_manifest(folder: Path) -> Manifest | None:
         if found == ours:
             return Manifest(**document)
     except (ValueError, TypeError, AttributeError) as error:
-        raise SnapshotError(f"{path} is no snapshot's manifest ({error}); start anew with --fresh.") from error
+        raise SnapshotError(
+            f"{path} is no snapshot's manifest ({error}); start anew with --fresh."
+        ) from error
     raise SnapshotError(
         f"The state in {folder} was kept by {_spelled(found)}, and this is {_spelled(ours)}:"
         " start anew with --fresh, or use the versions that kept it."

@@ -17,6 +17,7 @@ from moto.athena import models as athena_models
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.s3.models import FakeKey
+from moto.ssm.models import ParameterDict
 
 from retail_analytics.embedded.athena.backend import DuckAthenaBackend
 from retail_analytics.embedded.control import COVERED_SERVICES
@@ -79,12 +80,15 @@ class StatePickler(pickle.Pickler):
         if kind is DuckAthenaBackend:
             state = {**obj.__dict__, "runs": {}, "_by_token": {}}
             return object.__new__, (DuckAthenaBackend,), state
+        if kind is ParameterDict:
+            made_of = (obj.account_id, obj.region_name)
+            return ParameterDict, made_of, dict(obj.__dict__), None, iter(list(dict.items(obj)))
         if kind is FunctionType and obj.__qualname__ == _TAGS_OF_SSM:
             return tags_of_ssm, ()
         return NotImplemented
 
 
-def _event(is_set: bool) -> threading.Event:  # noqa: FBT001 - a pickle's arguments have no names
+def _event(is_set: bool) -> threading.Event:
     event = threading.Event()
     if is_set:
         event.set()
@@ -125,7 +129,7 @@ def backends_in_use() -> Backends:
     """The backends of the covered services that were made so far."""
     return {
         registry.service_name: {account: dict(regions) for account, regions in list(registry.items())}
-        for registry in list(BackendDict._instances)
+        for registry in list(BackendDict._instances)  # type: ignore[misc]
         if registry.service_name in COVERED_SERVICES
     }
 
