@@ -10,6 +10,7 @@ from retail_analytics.batch.failures import run_failures
 from retail_analytics.batch.schedules import (
     build_catch_up_schedule,
     build_days_catch_up_schedule,
+    build_sweep_schedule,
     compaction_job,
     processed_job,
 )
@@ -51,6 +52,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 schedules=[
                     build_catch_up_schedule(feed, settings, compaction),
                     build_days_catch_up_schedule(feed, settings, tables),
+                    build_sweep_schedule(feed),
                     build_crawler_schedule(feed),
                 ],
                 sensors=[build_arrivals_sensor(feed, settings)],

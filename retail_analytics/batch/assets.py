@@ -1,6 +1,7 @@
 """Batch assets: compacted hours, the event days they touch, and the processed tables by event day."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
@@ -8,6 +9,7 @@ from dagster_aws.s3 import S3Resource
 from retail_analytics.batch import compaction, metadata, processed
 from retail_analytics.batch.compaction import HourResult
 from retail_analytics.batch.staging import Pipeline
+from retail_analytics.batch.sweep import sweep
 from retail_analytics.feeds import Feed
 from retail_analytics.feeds.declaration import ProcessedTable
 from retail_analytics.lake import hours, tables, windows
@@ -49,6 +51,11 @@ def processed_key(feed: Feed, name: str) -> dg.AssetKey:
     return dg.AssetKey([feed.name, name])
 
 
+def sweep_key(feed: Feed) -> dg.AssetKey:
+    """The key of a feed's sweep."""
+    return dg.AssetKey([feed.name, "swept"])
+
+
 def build_batch_assets(feed: Feed, settings: Settings) -> list[dg.AssetSpec | dg.AssetsDefinition]:
     """The batch assets of a feed."""
     return [
@@ -64,6 +71,7 @@ def build_batch_assets(feed: Feed, settings: Settings) -> list[dg.AssetSpec | dg
             group_name=feed.name,
         ),
         *(_processed(feed, settings, declared) for declared in feed.processed),
+        _sweep(feed, settings),
     ]
 
 
@@ -193,3 +201,31 @@ def _processed(feed: Feed, settings: Settings, declared: ProcessedTable) -> dg.A
             )
 
     return table
+
+
+def _sweep(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=sweep_key(feed),
+        deps=[compacted_key(feed), *(processed_key(feed, table.name) for table in feed.processed)],
+        description="Removes what compaction and the processed tables wrote and nothing points at any more.",
+        retry_policy=RETRIES,
+        group_name=feed.name,
+        kinds={"s3"},
+    )
+    def swept(
+        context: dg.AssetExecutionContext, s3: S3Resource, athena: AthenaResource, glue: GlueResource
+    ) -> dg.MaterializeResult[None]:
+        with permanent_faults_fail():
+            work = pipeline(feed, settings, s3, athena, glue)
+            done = sweep(work, datetime.now(UTC), log=context.log.info)
+        return dg.MaterializeResult(
+            metadata={
+                "locations removed": done.locations,
+                "objects removed": done.objects,
+                "bytes removed": done.bytes,
+                "locations within the grace": done.waiting,
+                "temporary tables dropped": done.temporary_tables,
+            }
+        )
+
+    return swept

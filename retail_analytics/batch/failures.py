@@ -19,7 +19,7 @@ def run_failures(context: dg.RunFailureSensorContext) -> None:
     about = f"{named[0]} to {named[1]}" if named else "no partition"
     reason = first_reason(context)
     context.log.error(f"Run {run.run_id} ({about}) failed: {reason}")
-    for key in sorted(run.asset_selection or (), key=lambda key: key.path):
+    for key in planned_assets(context):
         context.instance.report_runless_asset_event(
             dg.AssetObservation(
                 key,
@@ -33,6 +33,18 @@ def run_failures(context: dg.RunFailureSensorContext) -> None:
                 },
             )
         )
+
+
+def planned_assets(context: dg.RunFailureSensorContext) -> list[dg.AssetKey]:
+    """The assets that the run was to make; a run of a whole job names them in what it planned alone."""
+    run = context.dagster_run
+    keys = set(run.asset_selection or ())
+    if not keys:
+        planned = context.instance.get_records_for_run(
+            run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+        )
+        keys = {record.asset_key for record in planned.records if record.asset_key}
+    return sorted(keys, key=lambda key: key.to_user_string())
 
 
 def first_reason(context: dg.RunFailureSensorContext) -> str:

@@ -251,7 +251,7 @@ def audit_select(declared: ProcessedTable, source: str, predicate: str, written:
     """Source and table side by side, a row a day.
 
     Columns: ``event_day`` as text; ``repeated``; ``rows``; and ``source_i``/``target_i`` for each measure.
-    Where the source is the compacted hours, each record counts once, in the first hour that has it.
+    Where the source is the compacted hours, each record counts once a day, in the first hour that has it.
     """
     sums = [
         f"sum(CASE WHEN delivery = 1 THEN CAST({measure.source} AS decimal(38, 4)) END) AS source_{index}"
@@ -265,7 +265,7 @@ def audit_select(declared: ProcessedTable, source: str, predicate: str, written:
     picked += [f"source.source_{i}, target.target_{i}" for i in range(len(declared.measures))]
     delivery = (
         "CASE WHEN record_id IS NULL THEN 1"
-        " ELSE row_number() OVER (PARTITION BY record_id ORDER BY year, month, day, hour) END"
+        " ELSE row_number() OVER (PARTITION BY event_day, record_id ORDER BY year, month, day, hour) END"
         if declared.source is None
         else "1"
     )

@@ -10,7 +10,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster_aws.s3 import S3Resource
 
 from retail_analytics.batch import processed
-from retail_analytics.batch.assets import compacted_key, pipeline, processed_key
+from retail_analytics.batch.assets import compacted_key, pipeline, processed_key, sweep_key
 from retail_analytics.batch.state import hour_states
 from retail_analytics.feeds import Feed
 from retail_analytics.lake import hours, windows
@@ -118,3 +118,17 @@ def build_days_catch_up_schedule(
         ]
 
     return catch_up_days
+
+
+def build_sweep_schedule(feed: Feed) -> dg.ScheduleDefinition:
+    """Once a night: remove what nothing points at any more."""
+    job = dg.define_asset_job(
+        f"{feed.name}_sweep", selection=dg.AssetSelection.assets(sweep_key(feed)), tags={"feed": feed.name}
+    )
+    return dg.ScheduleDefinition(
+        name=f"{feed.name}_nightly_sweep",
+        job=job,
+        cron_schedule="10 3 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )

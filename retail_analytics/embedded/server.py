@@ -217,7 +217,7 @@ class Cloud:
             },
             "delivery_streams": firehose.status(),
             "functions": [mapping.status() for mapping in list(self.mappings.values())],
-            "last_snapshot": self._keeper.taken_at if self._keeper else None,
+            "snapshot": self._keeper.status() if self._keeper else None,
         }
 
     def stop(self) -> None:
@@ -230,16 +230,10 @@ class Cloud:
             mapping.stop()
         firehose.stop_all()
         if self._keeper is not None:
-            self._keep_last(self._keeper)
+            self._keeper.keep_last()
         if self.search is not None:
             self.search.stop()
         (self.configuration.state / ADDRESS_NAME).unlink(missing_ok=True)
-
-    def _keep_last(self, the_keeper: keeper.Keeper) -> None:
-        try:
-            the_keeper.keep_last()
-        except Exception:
-            LOG.exception("the last state is not kept; that of %s stays", the_keeper.taken_at)
 
 
 def relocated(function: keeper.KeptFunction, moved: dict[str, str]) -> keeper.KeptFunction:

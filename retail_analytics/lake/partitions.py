@@ -72,6 +72,14 @@ class Catalog:
         for page in pages:
             yield from map(_from_glue, page["Partitions"])
 
+    def every(self, table: Table) -> Iterator[Partition]:
+        """All partitions of a table, page by page: costs history, for the sweep only."""
+        pages = self.glue.get_paginator("get_partitions").paginate(
+            DatabaseName=self.database, TableName=table.name, ExcludeColumnSchema=True
+        )
+        for page in pages:
+            yield from map(_from_glue, page["Partitions"])
+
     def put(self, table: Table, partitions: Sequence[Partition], existing: Iterable[Values]) -> None:
         """Create the partitions, or point those that exist at their new place.
 

@@ -75,6 +75,16 @@ def test_a_record_that_came_in_two_hours_is_counted_once(lake: Lake) -> None:
     assert found == ["", "", f"{1:032x}", f"{3:032x}"]
 
 
+def test_a_day_is_the_same_whatever_days_are_made_with_it(lake: Lake) -> None:
+    lake.put(HOUR, [line(1, InvoiceDate=at(1))])
+    lake.put(later(24), [line(1, InvoiceDate=at(2))])  # the same id, by a producer's mistake
+    lake.compact(HOUR, later(24))
+    together = {day: result.rows for day, result in refresh(lake).items()}
+    assert together == {30: 0, 1: 1, 2: 1, 3: 0}
+    for name in ALL[1:]:
+        assert states(refresh(lake, name)) == ["empty", "published", "published", "empty"]
+
+
 def test_an_emptied_day_goes(lake: Lake) -> None:
     key = lake.put(HOUR, [line(1)])
     lake.put(later(24), [line(2, InvoiceDate=at(2))])

@@ -29,7 +29,7 @@ from retail_analytics.embedded.athena.execution import FINAL
 from retail_analytics.embedded.crawler.backend import Crawler
 from retail_analytics.embedded.state import bodies, pickling
 from retail_analytics.embedded.state.bodies import Packs
-from retail_analytics.embedded.state.folder import Manifest, SnapshotError, publish
+from retail_analytics.embedded.state.folder import Manifest, SnapshotError, forget, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,7 +119,10 @@ class Keeper:
         self._mappings = mappings
         self._manifest = manifest
         self._packs = Packs(folder, manifest.packs)
+        # Of snapshots that fail, too: what they leave behind is not written over.
+        self._number = manifest.number
         self._marks: Any = None
+        self.problem: str | None = None
         self._stop = threading.Event()
         self._taking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -131,7 +134,9 @@ class Keeper:
 
     def start(self) -> None:
         """Begin to look for changes. From now on the state on disk may be behind."""
-        if self._manifest.number:
+        if not self._manifest.number:
+            forget(self._folder)
+        else:
             self._manifest = replace(self._manifest, clean=False)
             publish(self._folder, self._manifest)
             self._marks = self._current_marks()
@@ -142,15 +147,30 @@ class Keeper:
         self._stop.set()
         self._thread.join(CHILD_SECONDS)
 
+    def status(self) -> dict[str, Any]:
+        """When the last snapshot was taken, and what kept a later one from being taken."""
+        return {"taken_at": self.taken_at, "problem": self.problem}
+
     def _run(self) -> None:
         pause = self._interval
         while not self._stop.wait(pause):
             begun = time.monotonic()
-            try:
-                self.keep()
-            except Exception:
-                LOG.exception("no snapshot was taken; that of %s stays", self.taken_at)
+            self._attempt(self.keep)
             pause = max(self._interval, (time.monotonic() - begun) / MOST_TIME)
+
+    def _attempt(self, keep: Callable[[], object]) -> None:
+        try:
+            keep()
+        except Exception as error:
+            self.problem = str(error)
+            LOG.error(  # noqa: TRY400 - a sentence says it all, unless the fault is ours
+                "no snapshot was taken, that of %s stays: %s",
+                self.taken_at,
+                error,
+                exc_info=not isinstance(error, SnapshotError),
+            )
+        else:
+            self.problem = None
 
     def keep(self) -> bool:
         """Take a snapshot if anything changed since the last; answers whether.
@@ -168,6 +188,9 @@ class Keeper:
 
     def keep_last(self) -> None:
         """Take the last snapshot, in this process: nothing serves any more."""
+        self._attempt(self._keep_last)
+
+    def _keep_last(self) -> None:
         with self._taking:
             if self._manifest.number and self._current_marks() == self._marks:
                 self._manifest = replace(self._manifest, clean=True, taken_at=_now())
@@ -183,7 +206,7 @@ class Keeper:
 
     def _take(self, *, clean: bool) -> None:
         begun = time.monotonic()
-        number = self._manifest.number + 1
+        self._number = number = self._number + 1
         functions = {
             name: KeptFunction(mapping.spec.to_json(), mapping.positions())
             for name, mapping in self._mappings().items()

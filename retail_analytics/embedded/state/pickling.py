@@ -62,7 +62,11 @@ def fetch_body(pack: str, offset: int, size: int) -> bytes:
 
 def tags_of_ssm() -> Callable[[], Any]:
     """In place of a function without a name that moto's SSM gives to a dictionary."""
-    return lambda: defaultdict(dict)
+    return _empty_tags
+
+
+def _empty_tags() -> defaultdict[str, dict[str, str]]:
+    return defaultdict(dict)
 
 
 class StatePickler(pickle.Pickler):

@@ -95,14 +95,14 @@ class SearchIndex:
         return {"file": name, "documents": count}
 
     def _documents(self, index: str) -> Iterator[dict[str, Any]]:
-        """Every document as of one moment, in the order of their writing."""
+        """Every document as of one moment."""
         path = f"/{index}/_search/point_in_time?keep_alive={_KEEP_ALIVE}"
         view = self._call("POST", path)["pit_id"]
         search: dict[str, Any] = {
             "size": PAGE_DOCUMENTS,
             "version": True,
             "query": {"match_all": {}},
-            "sort": [{"_seq_no": "asc"}],
+            "sort": [{"_shard_doc": "asc"}],
             "pit": {"id": view, "keep_alive": _KEEP_ALIVE},
             "track_total_hits": False,
         }

@@ -1,10 +1,10 @@
 -- One row: one line of an invoice, once. A record that was delivered into two hours is taken from the
 -- first; twin lines (two scans of the same item) have ids of their own and stay. Records without an id
--- cannot be told apart and are all kept.
+-- cannot be told apart and are all kept. By day, so that a day does not depend on those made with it.
 WITH once AS (
     SELECT
         *,
-        row_number() OVER (PARTITION BY record_id ORDER BY year, month, day, hour) AS delivery
+        row_number() OVER (PARTITION BY event_day, record_id ORDER BY year, month, day, hour) AS delivery
     FROM {source}
     WHERE {days}
 )
