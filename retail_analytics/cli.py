@@ -101,13 +101,19 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _add_dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "dev", help="open Dagster's UI over a fresh embedded cloud with records flowing"
+        "dev",
+        help="open Dagster's UI over the embedded cloud with records flowing",
+        description="Open Dagster's UI over the embedded cloud with records flowing. The state of both is"
+        " kept in one folder and goes on at the next start.",
     )
     parser.add_argument("--port", type=int, default=3000, help="the UI's port (default: %(default)s)")
     parser.add_argument("--days", type=int, default=3, help="days of history (default: %(default)s)")
     parser.add_argument("--records", type=int, default=6000, help="records of history (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=5, help="live records a second (default: %(default)s)")
     parser.add_argument("--state-dir", type=Path, default=Path(".retail/dev"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--fresh", action="store_true", help="begin anew: forget the state of the cloud and of Dagster"
+    )
     parser.set_defaults(run=_dev)
 
 
@@ -121,6 +127,7 @@ def _dev(arguments: argparse.Namespace) -> int:
         days=arguments.days,
         records=arguments.records,
         rate=arguments.rate,
+        fresh=arguments.fresh,
     ).run()
 
 

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: see the embedded cloud's pytest plugin."""
+"""Fixtures for all tests: see the embedded cloud's pytest plugin, and ``dev_session.py``."""
 
 from __future__ import annotations
 
@@ -9,5 +9,14 @@ from retail_analytics.embedded.pytest_plugin import (
     own_cloud,
     shared_cloud,
 )
+from retail_analytics_tests.dev_session import compacted, dev
 
-__all__ = ["embedded_cloud", "fresh_lake", "fresh_settings", "own_cloud", "shared_cloud"]
+__all__ = [
+    "compacted",
+    "dev",
+    "embedded_cloud",
+    "fresh_lake",
+    "fresh_settings",
+    "own_cloud",
+    "shared_cloud",
+]

@@ -67,7 +67,7 @@ class HourResult:
         former_days: Days of which it held events before this, in any publication.
         query_id: The CTAS.
         scanned_bytes: Its share, by raw bytes, of what the CTAS and the audit read.
-        preview: A few records, a JSON array of texts a line.
+        preview: A few records, between the separators of ``compaction_sql``.
         problem: Why it failed.
     """
 

@@ -26,6 +26,7 @@ RULES_VERSION = 1
 """Part of what a published hour was made by: a change of these statements' meaning raises it."""
 
 PREVIEW_ROWS = 3
+PREVIEW_ROW_END, PREVIEW_CELL_END = "\x1e", "\x1f"  # what ASCII has for it; lines and commas are data
 _PREVIEW_CELL = 80  # characters; the preview is noted on a Glue partition, whose parameters are bounded
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -63,9 +64,9 @@ def audit_select(feed: Feed, settings: Settings, hours: Sequence[datetime], writ
     """Raw and written side by side, a row an hour.
 
     Columns: ``part``; ``lines``, ``rejected``, ``duplicates``, ``without_id`` of raw; ``compacted``,
-    ``event_days`` (comma separated) and ``preview`` (a JSON array of texts a line) of what was
+    ``event_days`` (comma separated) and ``preview`` (cells and rows between the separators) of what was
     written; and for each column of the feed ``raw_count_i``/``written_count_i`` (values that are not NULL)
-    and, for numbers, ``raw_sum_i``/``written_sum_i``, in the order of :func:`compared`.
+    and, for numbers, ``raw_sum_i``/``written_sum_i``, in the order of its columns.
     """
     compared_columns = list(enumerate(feed.columns))
     sums = [(index, column) for index, column in compared_columns if is_number(column.stored_type)]
@@ -87,7 +88,9 @@ raw AS (
 written AS (
     SELECT part, count(*) AS compacted,
         array_join(array_sort(array_agg(DISTINCT CAST(event_day AS varchar))), ',') AS event_days,
-        array_join(min_by({_preview_row(feed)}, coalesce(record_id, ''), {PREVIEW_ROWS}), chr(10)) AS preview,
+        array_join(
+            min_by({_preview_row(feed)}, coalesce(record_id, ''), {PREVIEW_ROWS}), chr({ord(PREVIEW_ROW_END)})
+        ) AS preview,
         {", ".join(there)}
     FROM {written} GROUP BY part
 )
@@ -207,11 +210,16 @@ def _summed(column: Column) -> str:
 
 
 def _preview_row(feed: Feed) -> str:
-    """A row as a JSON array of short texts: no cell's content can be taken for a separator."""
-    cells = ", ".join(
-        f"substr(coalesce(CAST({_q(column)} AS varchar), ''), 1, {_PREVIEW_CELL})" for column in feed.columns
-    )
-    return f"json_format(CAST(ARRAY[{cells}] AS JSON))"
+    """A row as short texts between separators, which no text of a record keeps."""
+    return f"concat_ws(chr({ord(PREVIEW_CELL_END)}), {', '.join(map(_preview_cell, feed.columns))})"
+
+
+def _preview_cell(column: Column) -> str:
+    if column.stored_type != "string":
+        return f"coalesce(CAST({_q(column)} AS varchar), '')"
+    short = f"substr(coalesce({_q(column)}, ''), 1, {_PREVIEW_CELL})"
+    separators = f"chr({ord(PREVIEW_CELL_END)}) || chr({ord(PREVIEW_ROW_END)})"
+    return f"translate({short}, {separators}, '  ')"
 
 
 def _q(column: Column) -> str:

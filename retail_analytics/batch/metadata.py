@@ -5,11 +5,12 @@ Numbers stay numbers, so that Dagster plots them; the preview is a Markdown tabl
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+from retail_analytics.batch.compaction_sql import PREVIEW_CELL_END, PREVIEW_ROW_END
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,8 +83,8 @@ def of_day(result: DayResult, settings: Settings) -> Metadata:
 
 
 def markdown_table(names: Sequence[str], preview: str) -> str:
-    """A Markdown table of preview lines, each a JSON array of texts; no text can break out of its cell."""
-    rows = [json.loads(line) for line in preview.split("\n")]
+    """A Markdown table of a preview; no text can break out of its cell."""
+    rows = [row.split(PREVIEW_CELL_END) for row in preview.split(PREVIEW_ROW_END)]
     lines = [" | ".join(names), *(" | ".join(_cell(text) for text in row) for row in rows)]
     lines.insert(1, " | ".join("---" for _ in names))
     return "\n".join(f"| {line} |" for line in lines)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
 
 from retail_analytics.commands.local import LocalError, local_deployment
 from retail_analytics.ingest import synthetic
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 FIREHOSE_INTERVAL_SECONDS = 30
 _SEED = 7
+_HISTORY_KEY = "_deployment/first_hour"
 _GRACE_SECONDS = 15.0
 
 
@@ -37,12 +42,13 @@ class Dev:
     """One session of the UI.
 
     Attributes:
-        state: The folder of the cloud's state and Dagster's home; removed first.
+        state: The folder of the cloud's state and Dagster's home, which are kept over a restart.
         feed: The feed that flows.
         port: The UI's port.
         days: Days of generated history.
         records: Records of generated history.
         rate: Live records a second.
+        fresh: Whether to begin anew, whatever is kept.
     """
 
     state: Path
@@ -51,6 +57,7 @@ class Dev:
     days: int
     records: int
     rate: float
+    fresh: bool = False
 
     def run(self) -> int:
         """Run until Ctrl-C or until Dagster ends; returns an exit status.
@@ -60,9 +67,16 @@ class Dev:
             CloudError: The embedded cloud did not come up.
         """
         _require_free(self.port)
-        with local_deployment(self.state, firehose_interval_seconds=FIREHOSE_INTERVAL_SECONDS) as deployment:
+        with local_deployment(
+            self.state,
+            firehose_interval_seconds=FIREHOSE_INTERVAL_SECONDS,
+            keep_state=True,
+            fresh=self.fresh,
+        ) as deployment:
             settings = deployment.begin_history(self.feed, datetime.now(UTC))
-            first_hour = self._load(settings)
+            if deployment.cloud.restored:
+                _tell(f"{deployment.cloud.restored} --fresh begins anew.")
+            first_hour = read_first_hour(settings) or self._load(settings)
             settings = deployment.begin_history(self.feed, first_hour)
             _tell(f"AWS endpoint {deployment.cloud.endpoint_url}, OpenSearch {settings.opensearch_url}")
             _tell(f"Dagster at http://127.0.0.1:{self.port} in a few seconds; Ctrl-C ends everything.")
@@ -73,11 +87,35 @@ class Dev:
         now = datetime.now(UTC)
         until = hours.closed_until(self.feed, settings, now) - timedelta(seconds=1)
         path = self.state / "generated.csv"
-        invoices = synthetic.Generator(_SEED).past(self.records, self.days, until.date() - timedelta(days=1))
-        count = synthetic.write_csv(path, invoices)
+        # What a kill interrupted is finished with the same file: the same objects, no others.
+        if not path.exists():
+            last = until.date() - timedelta(days=1)
+            synthetic.write_csv(path, synthetic.Generator(_SEED).past(self.records, self.days, last))
         loaded = load_history(self.feed, settings, path, client=s3_client(settings), now=until)
-        _tell(f"{count:,} records of {loaded.hours} past hours are in S3, from {loaded.first_hour:%Y-%m-%d}.")
+        write_first_hour(settings, loaded.first_hour)
+        first = f"{loaded.first_hour:%Y-%m-%d}"
+        _tell(f"{loaded.records:,} records of {loaded.hours} past hours are in S3, from {first}.")
         return loaded.first_hour
+
+
+def read_first_hour(settings: Settings) -> datetime | None:
+    """The first hour of the history that the lake was given; None when it was not given all of it.
+
+    In the lake, so that it goes back to a snapshot as the history itself does.
+    """
+    try:
+        found = s3_client(settings).get_object(Bucket=settings.bucket, Key=_HISTORY_KEY)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        return None
+    return datetime.fromisoformat(found.decode())
+
+
+def write_first_hour(settings: Settings, first_hour: datetime) -> None:
+    """Note that the lake has its history."""
+    body = first_hour.isoformat().encode()
+    s3_client(settings).put_object(Bucket=settings.bucket, Key=_HISTORY_KEY, Body=body)
 
 
 @contextmanager
@@ -136,6 +174,25 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    # A run under way outlives `dagster dev`, and so does the code server that it belongs to.
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if _group_ends(process.pid, number):
+            return
+
+
+def _group_ends(group: int, number: int) -> bool:
+    """Signal a process group; whether all of it has ended within the grace."""
+    deadline = time.monotonic() + _GRACE_SECONDS
+    pause = 0.05
+    try:
+        os.killpg(group, number)
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -1,12 +1,15 @@
 """A local deployment: the embedded cloud, provisioned, with the upsert handler on its stream.
 
-The state folder holds the cloud's logs and Dagster's home side by side: they are fresh together.
+The state folder holds the cloud's state and Dagster's home side by side: they are kept together or fresh
+together. After a kill the cloud goes back to its last snapshot and Dagster does not: it keeps the lake's
+identity, and finds out what is missing as it finds any change (:func:`meaning_for_dagster`).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from retail_analytics.feeds import Feed
 
+_IDENTITY_NAME = "cloud.id"
 _INSTANCE_FILE = Path(__file__).with_name("dagster.local.yaml")
 
 
@@ -54,17 +58,25 @@ class LocalDeployment:
 
 @contextmanager
 def local_deployment(
-    state: Path, *, firehose_interval_seconds: int, port: int | None = None
+    state: Path,
+    *,
+    firehose_interval_seconds: int,
+    port: int | None = None,
+    keep_state: bool = False,
+    fresh: bool = False,
 ) -> Iterator[LocalDeployment]:
-    """A fresh local deployment in ``state``, ended with the ``with`` block.
+    """A local deployment in ``state``, ended with the ``with`` block.
 
     Args:
-        state: Its folder; what an earlier one left there is removed.
+        state: Its folder.
         firehose_interval_seconds: How long Firehose gathers records.
         port: The AWS endpoint's port; a free one by default.
+        keep_state: Whether to go on with what an earlier deployment kept there, and to keep this one's state;
+            without it, or where nothing is kept, the folder is emptied first.
+        fresh: Whether to empty the folder first in any case.
 
     Raises:
-        LocalError: Another cloud is running there.
+        LocalError: Another cloud is running there, or Dagster's state is about another cloud.
         CloudError: A part did not come up.
     """
     if cloud.is_running(state):
@@ -72,8 +84,9 @@ def local_deployment(
             f"An embedded cloud is running in {state}: end it with"
             f" `retail-analytics down --state-dir {state}`, or give another --state-dir."
         )
-    shutil.rmtree(state, ignore_errors=True)
-    running = cloud.start(state, port=port, die_with_parent=True)
+    if fresh or not keep_state or not cloud.has_state(state):
+        shutil.rmtree(state, ignore_errors=True)
+    running = cloud.start(state, port=port, die_with_parent=True, keep_state=keep_state)
     before = {name: os.environ.get(name) for name in ("DAGSTER_HOME", "RETAIL_FIRST_HOUR")}
     try:
         with running.applied():
@@ -91,7 +104,7 @@ def local_deployment(
 def furnish(
     running: cloud.EmbeddedCloud, state: Path, *, firehose_interval_seconds: int | None = None
 ) -> dict[str, str]:
-    """Make the product's resources in a fresh cloud, and a fresh Dagster home beside it.
+    """Make the product's resources in a cloud that lacks them, and a Dagster home beside it.
 
     Args:
         running: The cloud; the environment points at it.
@@ -100,11 +113,11 @@ def furnish(
 
     Returns:
         The variables that go with the cloud.
+
+    Raises:
+        LocalError: Dagster's state is about another cloud.
     """
-    home = state / "dagster"
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    shutil.copy(_INSTANCE_FILE, home / "dagster.yaml")
+    home = dagster_home(running, state)
     settings = Settings.from_env()
     provision(settings, FEEDS, running.id, firehose_interval_seconds=firehose_interval_seconds)
     for feed in FEEDS:
@@ -113,6 +126,47 @@ def furnish(
             ensure_template(OpenSearchResource.of(settings).client(), feed)
             running.add_function(handler(feed, settings))
     return {"DAGSTER_HOME": str(home.resolve())}
+
+
+def dagster_home(running: cloud.EmbeddedCloud, state: Path) -> Path:
+    """Dagster's home beside a cloud: the one that it had, for a cloud that goes on; else a fresh one.
+
+    Raises:
+        LocalError: The home that is there is about another cloud.
+    """
+    home = state / "dagster"
+    identity = home / _IDENTITY_NAME
+    if running.restored is None:
+        shutil.rmtree(home, ignore_errors=True)
+    elif home.exists():
+        known = identity.read_text().strip() if identity.exists() else "no cloud"
+        if known != running.id:
+            raise LocalError(
+                f"Dagster's state in {home} is about {known}, but the cloud that is kept beside it is"
+                f" {running.id}: start both anew with --fresh."
+            )
+        if not running.restored.clean:
+            print(meaning_for_dagster(running.restored, Settings.from_env()), file=sys.stderr, flush=True)
+    home.mkdir(parents=True, exist_ok=True)
+    identity.write_text(running.id)
+    shutil.copy(_INSTANCE_FILE, home / "dagster.yaml")
+    return home
+
+
+def meaning_for_dagster(restored: cloud.Restored, settings: Settings) -> str:
+    """What it means for Dagster that the cloud lost what came after a snapshot, for people.
+
+    Its home is not rolled back: its databases grow with history, so that copying them with each snapshot
+    would cost what there has ever been. The lake's identity stays, so that the arrivals sensor goes on; it
+    compares digests and reports again what changed. What Dagster alone knows is made again by the schedule
+    that compares raw with published, as far as it looks back.
+    """
+    return (
+        f"Dagster's state is kept and may know of hours made after {restored.taken:%H:%M:%S}. Raw hours that"
+        f" lost objects are reported again; hours of the last {settings.lookback_hours} that the catalog"
+        " lacks are compacted again at the next catch-up (minute 20). If a backfill of older hours was"
+        " running, repeat it: `retail-analytics backfill --from … --to …`."
+    )
 
 
 def handler(feed: Feed, settings: Settings) -> FunctionSpec:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
-from retail_analytics.embedded.state.folder import FOLDER_NAME, forget
+from retail_analytics.embedded.state.folder import FOLDER_NAME, MANIFEST_NAME, forget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -147,6 +147,14 @@ class EmbeddedCloud:
         """Take a function away."""
         self._control("DELETE", f"functions/{name}")
 
+    def keep_now(self) -> bool:
+        """Have its state kept as it is now; answers whether anything had changed since it last was.
+
+        Raises:
+            CloudError: It keeps no state, or cannot.
+        """
+        return bool(self._control("POST", "snapshot", {}, STATE_TIMEOUT_SECONDS)["taken"])
+
     def stop(self) -> None:
         """End it and all its processes."""
         end(
@@ -158,7 +166,13 @@ class EmbeddedCloud:
         if pipe is not None:
             pipe.close()
 
-    def _control(self, method: str, page: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _control(
+        self,
+        method: str,
+        page: str,
+        document: dict[str, Any] | None = None,
+        timeout: float = _HTTP_TIMEOUT_SECONDS,
+    ) -> dict[str, Any]:
         body = None if document is None else json.dumps(document).encode()
         request = urllib.request.Request(  # noqa: S310 - our own loopback address
             f"{self.endpoint_url}/_embedded/{page}",
@@ -168,7 +182,7 @@ class EmbeddedCloud:
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=_HTTP_TIMEOUT_SECONDS) as response:
+            with opener.open(request, timeout=timeout) as response:
                 answer: dict[str, Any] = json.load(response)
         except urllib.error.HTTPError as error:
             raise CloudError(f"the embedded cloud refused: {error.read().decode()}") from error
@@ -278,6 +292,11 @@ def _await_ready(process: subprocess.Popen[bytes], configuration: CloudConfigura
         raise CloudError(
             f"the embedded cloud did not start: {answer['error']} Log: {configuration.server_log}"
         )
+
+
+def has_state(state: Path) -> bool:
+    """Whether a cloud kept its state in this folder."""
+    return (state / FOLDER_NAME / MANIFEST_NAME).is_file()
 
 
 def is_running(state: Path) -> bool:

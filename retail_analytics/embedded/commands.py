@@ -41,6 +41,11 @@ def add_commands(subparsers: argparse._SubParsersAction[Any], furnish: Furnish |
     up_parser.add_argument(
         "--functions", type=Path, help="a JSON file with a list of functions on streams, run on their records"
     )
+    up_parser.add_argument(
+        "--fresh", action="store_true", help="begin anew: forget the state that is kept in --state-dir"
+    )
+    # Whoever names a folder wants what is in it; the default one is fresh each time.
+    up_parser.set_defaults(state_dir=None)
     if furnish is not None:
         up_parser.add_argument("--bare", action="store_true", help="leave the cloud empty")
     up_parser.set_defaults(furnish=furnish)
@@ -70,24 +75,40 @@ def _export_option(parser: argparse.ArgumentParser) -> None:
 
 
 def up(arguments: argparse.Namespace) -> int:
-    """Start a cloud and print its environment."""
+    """Start a cloud and print its environment; one with ``--state-dir`` goes on with the state kept there."""
+    state: Path = arguments.state_dir or DEFAULT_STATE
     try:
         functions = read_functions(arguments.functions) if arguments.functions else ()
         running = cloud.start(
-            arguments.state_dir,
+            state,
             port=arguments.port,
             opensearch_port=arguments.opensearch_port,
             region=arguments.region,
             functions=functions,
+            keep_state=arguments.state_dir is not None,
+            fresh=arguments.fresh,
         )
     except (cloud.CloudError, ValueError, OSError) as error:
         return _fail(error)
+    print(_beginning(running, state), file=sys.stderr)
     if arguments.furnish is not None and not arguments.bare:
-        with running.applied():
-            more = arguments.furnish(running, arguments.state_dir)
-        (arguments.state_dir / _MORE_ENVIRONMENT).write_text(json.dumps(dict(more)))
-    print_environment(running, arguments.state_dir, export=arguments.export)
+        try:
+            with running.applied():
+                more = arguments.furnish(running, state)
+        except BaseException:
+            running.stop()
+            raise
+        (state / _MORE_ENVIRONMENT).write_text(json.dumps(dict(more)))
+    print_environment(running, state, export=arguments.export)
     return 0
+
+
+def _beginning(running: cloud.EmbeddedCloud, state: Path) -> str:
+    if running.restored is not None:
+        return str(running.restored)
+    if running.address.keeps_state:
+        return f"It begins empty, and keeps its state in {state} over `down` and `up`."
+    return "It begins empty; with --state-dir it would keep its state over `down` and `up`."
 
 
 def read_functions(path: Path) -> tuple[FunctionSpec, ...]:
@@ -136,6 +157,12 @@ def describe(running: cloud.EmbeddedCloud, document: dict[str, Any]) -> list[str
         f"OpenSearch {running.opensearch_url} ({search['mebibytes']} MiB)"
         + ("" if search["alive"] else " has ENDED"),
     ]
+    snapshot = document["snapshot"]
+    if snapshot is not None:
+        lines.append(
+            f"state kept as of {snapshot['taken_at'] or 'no moment yet'}"
+            + (f"; the last snapshot FAILED: {snapshot['problem']}" if snapshot["problem"] else "")
+        )
     lines += [
         f"delivery stream {stream['name']}: {stream['records']} records in {stream['objects']} objects, "
         f"{stream['buffered_records']} buffered"

@@ -1,7 +1,8 @@
 """The HTTP application: moto's dispatcher for what is covered, a refusal for what is not, and our own pages.
 
 ``/_embedded/health`` and ``/_embedded/status`` answer GET; ``/_embedded/functions`` takes a function's
-description by POST and removes one by ``DELETE /_embedded/functions/NAME``. No bucket can have that name.
+description by POST and removes one by ``DELETE /_embedded/functions/NAME``; POST to ``/_embedded/snapshot``
+keeps the state as it is now. No bucket can have that name.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.wrappers import Request, Response
 
 from retail_analytics.embedded.functions import FunctionSpec, FunctionSpecError
+from retail_analytics.embedded.state.folder import SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,6 +61,9 @@ class Controlled(Protocol):
     def remove_function(self, name: str) -> bool:
         """Take a function away."""
 
+    def keep_now(self) -> bool:
+        """Take a snapshot, if anything changed since the last."""
+
 
 class _Dispatcher(DomainDispatcherApplication):
     """moto's dispatcher, which looks through moto's folders on every request, made to remember."""
@@ -84,14 +89,14 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
+        if str(environ.get("PATH_INFO", "")).startswith(CONTROL_PREFIX):
+            return self._control(Request(environ))(environ, start_response)
         if self._gate is None:
             return self._answer(environ, start_response)
         with self._gate.passing(environ):
             return self._answer(environ, start_response)
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if str(environ.get("PATH_INFO", "")).startswith(CONTROL_PREFIX):
-            return self._control(Request(environ))(environ, start_response)
         try:
             _check_json(environ)
             answer: Iterable[bytes] = self._aws(environ, start_response)
@@ -118,6 +123,11 @@ class Application:
             except FunctionSpecError as error:
                 return _json({"error": str(error)}, 400)
             return _json({"status": "added"})
+        if request.method == "POST" and page == "snapshot":
+            try:
+                return _json({"taken": self._cloud.keep_now()})
+            except SnapshotError as error:
+                return _json({"error": str(error)}, 409)
         if request.method == "DELETE" and page.startswith("functions/"):
             removed = self._cloud.remove_function(page.removeprefix("functions/"))
             return _json({"removed": removed}, 200 if removed else 404)

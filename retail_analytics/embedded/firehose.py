@@ -21,7 +21,8 @@ from moto.firehose.models import DeliveryStream, FirehoseBackend, firehose_backe
 from moto.s3.models import s3_backends
 
 from retail_analytics.embedded import prefixes
-from retail_analytics.embedded.delivery import MEBIBYTE, Delivery, Destination, DirectSource, StreamSource
+from retail_analytics.embedded.delivery import MEBIBYTE, Delivery, Destination
+from retail_analytics.embedded.delivery_sources import DirectSource, StreamSource
 from retail_analytics.embedded.moto_backends import replace_backend
 from retail_analytics.embedded.streams import find_stream
 

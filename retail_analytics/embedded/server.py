@@ -29,14 +29,16 @@ from retail_analytics.embedded.configuration import CloudAddress, CloudConfigura
 from retail_analytics.embedded.consumer import EventSourceMapping
 from retail_analytics.embedded.control import Application
 from retail_analytics.embedded.functions import FunctionSpec
-from retail_analytics.embedded.gate import Gate
 from retail_analytics.embedded.opensearch import SearchServer, SearchServerError
-from retail_analytics.embedded.state import keeper, pickling
-from retail_analytics.embedded.state.folder import FOLDER_NAME, Manifest, SnapshotError, read_manifest
-from retail_analytics.embedded.state.search_index import SearchIndex
+from retail_analytics.embedded.state import pickling
+from retail_analytics.embedded.state.folder import Manifest, SnapshotError
+from retail_analytics.embedded.state.restart import Restart
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
+
+    from retail_analytics.embedded.gate import Gate
+    from retail_analytics.embedded.state.keeper import Keeper, KeptFunction
 
 LOG = logging.getLogger(__name__)
 MEBIBYTE = 1024 * 1024
@@ -66,8 +68,8 @@ class Cloud:
         self._positions: dict[str, tuple[str, dict[str, int]]] = {}
         self.search: SearchServer | None = None
         self.address: CloudAddress | None = None
-        self._keeper: keeper.Keeper | None = None
-        self._gate = Gate() if configuration.keep_state else None
+        self._keeper: Keeper | None = None
+        self._gate: Gate | None = None
         self._server: BaseWSGIServer | None = None
         self._lock_file = take_lock(configuration.state)
 
@@ -78,41 +80,26 @@ class Cloud:
             StartError: A part did not come up.
         """
         configuration = self.configuration
-        folder = configuration.state / FOLDER_NAME
         install_backends(configuration)
         try:
-            manifest = read_manifest(folder) if configuration.keep_state else None
-            listener = self._listen(manifest)
-            self.search = self._start_search(manifest)
-            self.address = self._describe(listener, self.search, manifest)
+            restart = Restart(configuration)
+            self._gate = restart.gate
+            listener = listen(restart.port("endpoint", configuration.port))
+            self.search = SearchServer.start(
+                configuration.logs,
+                port=restart.port("search", configuration.opensearch_port),
+                memory_mebibytes=configuration.opensearch_memory_mebibytes,
+            )
+            self.address = self._describe(listener, self.search, restart.manifest)
             os.environ.update(self.address.environment())
-            index = SearchIndex(self.search.url, folder)
-            kept = self._restore(folder, manifest, index) if manifest else {}
+            kept = restart.take_up(self.address)
         except (SearchServerError, SnapshotError) as error:
             raise StartError(str(error)) from error
         self._serve(listener)
-        for name, function in kept.items():
-            if name not in {spec.name for spec in configuration.functions}:
-                self.add_function(FunctionSpec.from_json(function.spec))
-        for spec in configuration.functions:
-            self.add_function(spec)
-        if configuration.keep_state:
-            self._keep(folder, index, manifest)
+        self._add_functions(kept)
+        self._keeper = restart.keep(self.address, lambda: dict(self.mappings))
         self.address.write(configuration.state / ADDRESS_NAME)
         return self.address
-
-    def _listen(self, manifest: Manifest | None) -> socket.socket:
-        """Listen where it is told, else where the cloud did whose state is taken up, if that is free."""
-        port = self.configuration.port
-        return listen(port if port or not manifest else free_port(manifest.addresses["endpoint"]))
-
-    def _start_search(self, manifest: Manifest | None) -> SearchServer:
-        port = self.configuration.opensearch_port
-        return SearchServer.start(
-            self.configuration.logs,
-            port=port if port or not manifest else free_port(manifest.addresses["search"]),
-            memory_mebibytes=self.configuration.opensearch_memory_mebibytes,
-        )
 
     def _describe(
         self, listener: socket.socket, search: SearchServer, manifest: Manifest | None
@@ -132,44 +119,12 @@ class Cloud:
             state_clean=manifest.clean if manifest else True,
         )
 
-    def _restore(
-        self, folder: Path, manifest: Manifest, index: SearchIndex
-    ) -> dict[str, keeper.KeptFunction]:
-        """Take a snapshot up, before anything serves."""
-        functions, figures = keeper.load(folder, manifest, index)
-        firehose.resume_all()
-        found = self._addresses()
-        moved = {before: found[name] for name, before in manifest.addresses.items()}
-        functions = {name: relocated(function, moved) for name, function in functions.items()}
-        for name, function in functions.items():
-            self._positions[name] = (function.spec["stream"], function.positions)
-        LOG.info("the state of %s is back: %s", manifest.taken_at, figures)
-        return functions
-
-    def _addresses(self) -> dict[str, str]:
-        assert self.address is not None  # noqa: S101
-        return {
-            "endpoint": self.address.endpoint_url.removeprefix("http://"),
-            "search": self.address.opensearch_url.removeprefix("http://"),
-        }
-
-    def _keep(self, folder: Path, index: SearchIndex, manifest: Manifest | None) -> None:
-        folder.mkdir(exist_ok=True)
-        assert self._gate is not None  # noqa: S101
-        before = manifest or Manifest(
-            self.configuration.cloud_id,
-            taken_at="",
-            clean=False,
-            number=0,
-            backends="",
-            packs={},
-            search={},
-            addresses={},
-        )
-        before = replace(before, addresses=self._addresses())
-        seconds = self.configuration.snapshot_seconds
-        self._keeper = keeper.Keeper(folder, seconds, self._gate, index, lambda: dict(self.mappings), before)
-        self._keeper.start()
+    def _add_functions(self, kept: dict[str, KeptFunction]) -> None:
+        """Those of the state that was taken up, where they had come to, and those that are given."""
+        specs = {name: FunctionSpec.from_json(function.spec) for name, function in kept.items()}
+        self._positions = {name: (spec.stream, kept[name].positions) for name, spec in specs.items()}
+        for spec in {**specs, **{spec.name: spec for spec in self.configuration.functions}}.values():
+            self.add_function(spec)
 
     def _serve(self, listener: socket.socket) -> None:
         application = Application(self, self._gate)
@@ -205,6 +160,16 @@ class Cloud:
             mapping.stop()
         return mapping is not None
 
+    def keep_now(self) -> bool:
+        """Take a snapshot, if anything changed since the last; answers whether.
+
+        Raises:
+            SnapshotError: It cannot be taken, or this cloud keeps no state.
+        """
+        if self._keeper is None:
+            raise SnapshotError("this cloud was not started to keep its state.")
+        return self._keeper.keep()
+
     def status(self) -> dict[str, Any]:
         """What runs and how it fares, as plain JSON."""
         return {
@@ -234,32 +199,6 @@ class Cloud:
         if self.search is not None:
             self.search.stop()
         (self.configuration.state / ADDRESS_NAME).unlink(missing_ok=True)
-
-
-def relocated(function: keeper.KeptFunction, moved: dict[str, str]) -> keeper.KeptFunction:
-    """A function whose variables name this cloud's addresses in place of those of the one before.
-
-    Args:
-        function: The function.
-        moved: Old ``HOST:PORT`` to new.
-    """
-    environment = dict(function.spec["environment"])
-    for name, value in environment.items():
-        for before, now in moved.items():
-            environment[name] = value = value.replace(before, now)  # noqa: PLW2901 - both may be in one
-    return keeper.KeptFunction({**function.spec, "environment": environment}, function.positions)
-
-
-def free_port(address: str) -> int | None:
-    """The port of an address ``HOST:PORT`` if nobody listens there, else None."""
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return None
-    return int(port)
 
 
 def worker_environment(address: CloudAddress) -> dict[str, str]:

@@ -17,6 +17,7 @@ from base64 import b64decode
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
+from moto.core.responses import ActionResult
 from moto.kinesis.exceptions import (
     InvalidArgumentError,
     RecordSizeExceedsLimit,
@@ -24,6 +25,7 @@ from moto.kinesis.exceptions import (
     TotalRecordsSizeExceedsLimit,
 )
 from moto.kinesis.models import KinesisBackend, Stream, kinesis_backends
+from moto.kinesis.responses import KinesisResponse
 from moto.kinesis.utils import compose_shard_iterator, decompose_shard_iterator
 
 from retail_analytics.embedded.moto_backends import ACCOUNT_ID, replace_backend
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_RECORDS_PER_PUT = 500
+MAX_SHARDS_PER_PAGE = 100
 MAX_BYTES_PER_PUT = 10 * 1024 * 1024
 MAX_RECORD_BYTES = 1024 * 1024
 
@@ -265,9 +268,22 @@ def _wake_deleted(stream: Stream) -> None:
             stream.changed.notify_all()
 
 
+def _describe_stream(response: KinesisResponse) -> ActionResult:
+    """DescribeStream a page at a time: moto forgets ExclusiveStartShardId."""
+    asked = response._get_param
+    stream = response.kinesis_backend.describe_stream(asked("StreamARN"), asked("StreamName"))
+    found = stream.to_json()
+    shards = found["StreamDescription"]["Shards"]
+    rest = [shard for shard in shards if shard["ShardId"] > (asked("ExclusiveStartShardId") or "")]
+    page = rest[: asked("Limit") or MAX_SHARDS_PER_PAGE]
+    found["StreamDescription"].update(Shards=page, HasMoreShards=len(page) < len(rest))
+    return ActionResult(found)
+
+
 def install() -> None:
     """Replace moto's Kinesis backend; to be called before serving."""
     replace_backend(kinesis_backends, StreamBackend)
+    KinesisResponse.describe_stream = _describe_stream  # type: ignore[method-assign]
 
 
 def find_stream(region: str, name: str) -> OrderedStream | None:

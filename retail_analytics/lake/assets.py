@@ -11,8 +11,16 @@ from retail_analytics.resources.clients import GlueResource
 from retail_analytics.resources.faults import RETRIES, permanent_faults_fail
 from retail_analytics.settings import Settings
 
-AS_HOURS_ARRIVE = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
-"""Make what lies downstream of news, however old: eager() alone looks at the newest partition only."""
+AS_HOURS_ARRIVE = (
+    dg.AutomationCondition.eager()
+    .without(dg.AutomationCondition.in_latest_time_window())
+    .replace("handled", dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+)
+"""Make what lies downstream of news, however old: eager() alone looks at the newest partition only.
+
+Nor does it make what was reported before its own first look, which it takes for handled: a history that the
+arrivals sensor was quicker to report would wait for ever.
+"""
 
 IN_ONE_RUN = dg.BackfillPolicy.single_run()
 

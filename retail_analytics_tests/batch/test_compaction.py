@@ -141,7 +141,7 @@ def result(**changes: Any) -> HourResult:
         "event_days": ("2010-11-30", "2010-12-01"),
         "former_days": ("2010-11-29",),
         "query_id": "q",
-        "preview": '["é|\\n", "x"]\n["y", ""]',
+        "preview": "é|\n\x1fx\x1ey\x1f",
     }
     return HourResult(**(made | changes))
 

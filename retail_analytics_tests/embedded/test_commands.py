@@ -7,6 +7,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
+import boto3
 import pytest
 
 from retail_analytics.embedded.commands import add_commands
@@ -50,6 +51,35 @@ def test_from_up_to_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "ended" in capsys.readouterr().out
     assert run("down", *state) == 0
     assert "no embedded cloud runs" in capsys.readouterr().out
+
+
+def test_a_named_folder_keeps_its_state_from_down_to_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = ("--state-dir", str(tmp_path / "state"))
+
+    def up(*options: str) -> None:
+        assert run("up", *state, *options) == 0
+        printed = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines())
+        for name, value in printed.items():
+            monkeypatch.setenv(name, value)
+
+    try:
+        up()
+        boto3.client("s3").create_bucket(Bucket="lake")
+        assert run("down", *state) == 0
+        capsys.readouterr()
+        assert run("up", *state) == 0
+        assert "goes on with the state of" in capsys.readouterr().err
+        assert run("status", *state) == 0
+        assert "state kept as of" in capsys.readouterr().out
+        assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]] == ["lake"]
+        assert run("down", *state) == 0
+        capsys.readouterr()
+        up("--fresh")
+        assert boto3.client("s3").list_buckets()["Buckets"] == []
+    finally:
+        assert run("down", *state) == 0
 
 
 @pytest.mark.parametrize(

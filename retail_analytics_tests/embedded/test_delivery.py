@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from retail_analytics.embedded.delivery import Delivery, Destination, DirectSource, StreamSource
+from retail_analytics.embedded.delivery import Delivery, Destination
+from retail_analytics.embedded.delivery_sources import DirectSource, StreamSource
 from retail_analytics.embedded.streams import OrderedStream, StreamBackend
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from moto.core.exceptions import JsonRESTError
 
@@ -97,5 +98,9 @@ def _page(names: Sequence[str], asked: Mapping[str, Any]) -> tuple[list[str], di
 
 
 def _missing(message: str) -> JsonRESTError:
-    text = f"EntityNotFoundException: {message} (Service: AmazonDataCatalog; Status Code: 400)"
+    # clients read Glue's error code out of this text: it has to be in AWS's form
+    text = (
+        f"{message} (Service: AmazonDataCatalog; Status Code: 400; "
+        f"Error Code: EntityNotFoundException; Request ID: {uuid4()}; Proxy: null)"
+    )
     return JsonRESTError("MetadataException", text)

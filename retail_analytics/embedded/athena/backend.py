@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import json
 import threading
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from moto.athena import models as moto_models
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _MAX_QUERY_BYTES = 262_144
 _PAGE_ROWS = 1000
+_PAGE_IDS = 50
 # A quick query ends while its first GetQueryExecution waits, so that a client with a poll interval of a
 # second does not sleep for one; a slow one costs its client this much more a poll.
 _LONG_POLL_SECONDS = 0.1
@@ -93,6 +95,7 @@ class DuckAthenaBackend(AthenaBackend):
     # moto finds a backend's URLs by the module of its class
     __module__ = moto_models.__name__
     runner: ClassVar[Runner | None] = None
+    kept_executions: ClassVar[int] = 10_000
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -122,6 +125,7 @@ class DuckAthenaBackend(AthenaBackend):
                 if text != execution.query:
                     raise invalid("Idempotent parameters do not match")
                 return known
+            self._forget_the_oldest()
             self.runs[execution.id] = execution
             if token:
                 self._by_token[token] = (execution.id, execution.query)
@@ -129,6 +133,16 @@ class DuckAthenaBackend(AthenaBackend):
             raise RuntimeError("this Athena was uninstalled; call install() before the server serves")
         self.runner.submit(execution, PreparedStatements(self, execution.workgroup))
         return execution.id
+
+    def _forget_the_oldest(self) -> None:
+        """Lets go of ended executions beyond `kept_executions`, with their rows; their objects in S3 stay."""
+        excess = len(self.runs) + 1 - self.kept_executions
+        if excess <= 0:
+            return
+        ended = (run for run in list(self.runs.values()) if run.state in FINAL)
+        for run in list(islice(ended, excess)):
+            del self.runs[run.id]
+            self._by_token.pop(run.asked.get("ClientRequestToken") or "", None)
 
     def _execution(self, asked: dict[str, Any]) -> Execution:
         query = asked.get("QueryString") or ""
@@ -154,7 +168,7 @@ class DuckAthenaBackend(AthenaBackend):
             query=query,
             account=self.account_id,
             region=self.region_name,
-            database=(context.get("Database") or "default").lower(),
+            database=(context.get("Database") or "default").strip("`").lower(),  # as awswrangler quotes it
             parameters=tuple(asked.get("ExecutionParameters") or ()),
             output_folder=folder,
             scan_limit=int(limit) if limit else None,
@@ -287,8 +301,13 @@ class DuckAthenaResponse(AthenaResponse):
         group = self.asked.get("WorkGroup") or "primary"
         if group not in self.duck.work_groups:
             raise invalid(f"WorkGroup {group} is not found.")
-        ids = [run.id for run in reversed(self.duck.runs.values()) if run.workgroup == group]
-        start, size = int(self.asked.get("NextToken") or 0), int(self.asked.get("MaxResults") or 50)
+        ids = [run.id for run in reversed(list(self.duck.runs.values())) if run.workgroup == group]
+        token, size = str(self.asked.get("NextToken") or 0), int(self.asked.get("MaxResults") or _PAGE_IDS)
+        if not token.isdigit():
+            raise invalid(f"The NextToken {token} is not one of ListQueryExecutions")
+        if not 0 <= size <= _PAGE_IDS:
+            raise invalid(f"MaxResults is {size}; it may be at most {_PAGE_IDS}.")
+        start = int(token)
         answer: dict[str, Any] = {"QueryExecutionIds": ids[start : start + size]}
         if start + size < len(ids):
             answer["NextToken"] = str(start + size)

@@ -19,6 +19,7 @@ USER_ERROR = 2
 SYSTEM_ERROR = 1
 
 DIVISION_MARK = "DIVISION_BY_ZERO"
+SUBSCRIPT_MARK = "INVALID_SUBSCRIPT "
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ def _rule(kind: type[Exception], pattern: str, name: str, message: str) -> _Rule
 
 _RULES = (
     _rule(duckdb.Error, DIVISION_MARK, "DIVISION_BY_ZERO", "Division by zero"),
+    _rule(
+        duckdb.ConversionException,
+        rf"'{SUBSCRIPT_MARK}(.*)' to",
+        "INVALID_FUNCTION_ARGUMENT",
+        "{0}",
+    ),
     _rule(
         duckdb.BinderException,
         r'(?:Referenced (?:column|table) "([^"]+)" (?:was )?not found'

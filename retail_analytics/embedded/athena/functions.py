@@ -281,7 +281,9 @@ FUNCTIONS: dict[str, Function] = {
         2,
     ),
     **_renamed("regexp_split=regexp_split_to_array", 2),
-    **_renamed("substr=substr substring=substr regexp_extract_all=regexp_extract_all", 2, 3),
+    **_renamed(
+        "substr=athena_substr substring=athena_substr regexp_extract_all=regexp_extract_all", 2, 3
+    ),
     **_table(_macro, "codepoint", 1),
     **_table(_macro, "regexp_count", 2),
     **_table(_macro, "split_part split_to_map", 3),
@@ -350,7 +352,7 @@ FUNCTIONS: dict[str, Function] = {
     **_renamed(
         "array_max=list_max array_min=list_min flatten=flatten map_keys=map_keys map_values=map_values", 1
     ),
-    **_renamed("map_entries=map_entries map_from_entries=map_from_entries array_reverse=list_reverse", 1),
+    **_renamed("map_entries=map_entries map_from_entries=map_from_entries", 1),
     **_renamed(
         "contains=list_contains arrays_overlap=list_has_any transform=list_transform filter=list_filter", 2
     ),

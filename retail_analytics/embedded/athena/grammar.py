@@ -31,6 +31,8 @@ _SPECIAL_FORMS = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING"
 class AthenaDialect(Trino):  # type: ignore[misc]
     """Trino's grammar, with every function left under the name that the query gave it."""
 
+    INDEX_OFFSET = 0  # subscripts count from one on both sides: sqlglot is not to shift them
+
     class Parser(Trino.Parser):  # type: ignore[misc]
         """See `AthenaDialect`."""
 
@@ -47,10 +49,13 @@ class _Words(AthenaDialect):
         """See `_Words`."""
 
         COMMANDS: ClassVar[set[object]] = set()
+        IDENTIFIERS: ClassVar[list[str]] = ['"', "`"]  # Hive's DDL quotes with the second
 
 
 class _Target(DuckDB):  # type: ignore[misc]
     """DuckDB's SQL as we write it."""
+
+    INDEX_OFFSET = 0
 
     class Generator(DuckDB.Generator):  # type: ignore[misc]
         """See `_Target`."""

@@ -9,7 +9,7 @@ error is raised by a cast that fails, because DuckDB's `error()` may not stand i
 
 from __future__ import annotations
 
-from retail_analytics.embedded.athena.errors import DIVISION_MARK
+from retail_analytics.embedded.athena.errors import DIVISION_MARK, SUBSCRIPT_MARK
 
 _UNITS = ("millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
@@ -70,12 +70,10 @@ TEXT = (
         "(digits) AS left(digits || CASE WHEN contains(digits, '.') THEN '00' ELSE '.000' END, 23)",
     ),
     _macro(
-        "cast_varchar",
-        "(x) AS CASE typeof(x) WHEN 'JSON' THEN json_extract_string(to_json(x), '$') "
-        "WHEN 'TIMESTAMP' THEN athena_print_millis(CAST(x AS VARCHAR)) "
-        "WHEN 'TIMESTAMP WITH TIME ZONE' "
-        "THEN athena_print_millis(regexp_replace(CAST(x AS VARCHAR), '[+-][0-9:]+$', '')) || ' UTC' "
-        "ELSE CAST(x AS VARCHAR) END",
+        "substr",
+        # there is no character 0, and none before the first
+        "(s, n) AS CASE WHEN n = 0 OR -n > length(s) THEN left(s, 0) ELSE substr(s, n) END",
+        "(s, n, size) AS CASE WHEN n = 0 OR -n > length(s) THEN left(s, 0) ELSE substr(s, n, size) END",
     ),
     _macro("split_part", "(s, d, n) AS string_split(s, d)[n]"),
     _macro(
@@ -128,6 +126,15 @@ TEXT = (
         "ELSE CASE WHEN starts_with(CAST(x AS VARCHAR), '-') THEN '-' ELSE '' END "
         "|| athena_print_exponent(ltrim(CAST(x AS VARCHAR), '-')) END",
     ),
+    _macro(
+        "cast_varchar",
+        "(x) AS CASE typeof(x) WHEN 'JSON' THEN json_extract_string(to_json(x), '$') "
+        "WHEN 'TIMESTAMP' THEN athena_print_millis(CAST(x AS VARCHAR)) "
+        "WHEN 'TIMESTAMP WITH TIME ZONE' "
+        "THEN athena_print_millis(regexp_replace(CAST(x AS VARCHAR), '[+-][0-9:]+$', '')) || ' UTC' "
+        "WHEN 'DOUBLE' THEN athena_print_double(TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)) "
+        "ELSE CAST(x AS VARCHAR) END",
+    ),
 )
 
 _MANTISSA = _macro(
@@ -176,6 +183,27 @@ COLLECTIONS = (
         "BIGINT) END",
     ),
     _macro("element_at", "(x, k) AS x[k]"),
+    _macro(
+        "subscript_error",
+        "(x, k) AS CASE WHEN typeof(x) LIKE 'MAP(%)' THEN 'Key not present in map: ' || CAST(k AS VARCHAR) "
+        "WHEN starts_with(CAST(k AS VARCHAR), '-') THEN 'Array subscript is negative: ' || CAST(k AS VARCHAR) "
+        "WHEN CAST(k AS VARCHAR) = '0' THEN 'SQL array indices start at 1' "
+        "ELSE 'Array subscript must be less than or equal to array length: ' || CAST(k AS VARCHAR) || ' > ' "
+        "|| CAST(json_array_length(to_json(x)) AS VARCHAR) END",
+    ),
+    _macro(
+        "subscript",
+        # Only where the value is NULL is it asked whether it is there at all, which is costly. Keys of other
+        # types than these may look different as JSON, so that nothing can be said of them.
+        "(x, k) AS CASE WHEN x IS NOT NULL AND k IS NOT NULL AND CASE "
+        "WHEN typeof(x) LIKE 'MAP(%)' THEN x[k] IS NULL AND typeof(k) IN ('VARCHAR', 'INTEGER', 'BIGINT', "
+        "'DATE') AND NOT list_contains(json_keys(to_json(x)), CAST(k AS VARCHAR)) "
+        "WHEN typeof(x) LIKE '%[]' THEN (x[k] IS NULL OR starts_with(CAST(k AS VARCHAR), '-')) "
+        "AND TRY_CAST(CAST(k AS VARCHAR) AS BIGINT) NOT BETWEEN 1 AND json_array_length(to_json(x)) "
+        "ELSE false END "
+        f"THEN x[cast_to_type(CAST(CAST('{SUBSCRIPT_MARK}' || athena_subscript_error(x, k) AS BIGINT) AS "
+        "VARCHAR), k)] ELSE x[k] END",
+    ),
     _macro(
         "array_distinct",
         "(x) AS list_filter(x, lambda e, i: coalesce(list_position(list_transform(x, lambda f: f IS NOT "
@@ -282,4 +310,34 @@ BINARY = (
     _macro("bitwise_right_shift", "(a, b) AS CAST(a AS BIGINT) >> CAST(b AS BIGINT)"),
 )
 
-MACROS: tuple[str, ...] = (_MANTISSA, *ARITHMETIC, *TEXT, *JSON, *COLLECTIONS, *DATES, *BINARY)
+# Questions to the binder: each is true, or fails to bind with the mark that `strictness.py` looks for.
+_KIND = _macro(
+    "kind",
+    "(x) AS CASE WHEN typeof(x) IN ('TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'HUGEINT', 'FLOAT', 'DOUBLE') "
+    "OR typeof(x) LIKE 'DECIMAL(%' AND typeof(x) NOT LIKE '%[]' THEN 'number' "
+    "WHEN typeof(x) = 'VARCHAR' THEN 'text' WHEN typeof(x) = 'BOOLEAN' THEN 'boolean' "
+    "WHEN typeof(x) IN ('DATE', 'TIMESTAMP', 'TIMESTAMP WITH TIME ZONE') THEN 'instant' END",
+)
+
+
+def _question(signature: str, fails: str, other: str) -> str:
+    name, _, parameters = signature.partition(" ")
+    return _macro(
+        name,
+        f"{parameters} AS struct_extract({{'fits': true}}, CASE WHEN {fails} "
+        f"THEN '~' || n || '~' || typeof(a) || '~' || typeof({other}) ELSE 'fits' END)",
+    )
+
+
+STRICTNESS = (
+    _question("alike (n, a, b)", "athena_kind(a) <> athena_kind(b)", "b"),
+    _question("condition (n, a)", "athena_kind(a) <> 'boolean'", "a"),
+    _question(
+        "joined (n, a, b)",
+        "athena_kind(a) IS NOT NULL AND athena_kind(b) IS NOT NULL "
+        "AND NOT (athena_kind(a) = 'text' AND athena_kind(b) = 'text')",
+        "b",
+    ),
+)
+
+MACROS: tuple[str, ...] = (_MANTISSA, _KIND, *STRICTNESS, *ARITHMETIC, *TEXT, *JSON, *COLLECTIONS, *DATES, *BINARY)

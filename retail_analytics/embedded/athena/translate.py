@@ -12,7 +12,7 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,11 +20,12 @@ from sqlglot import exp
 
 from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.casts import rewrite_cast, rewrite_extract, rewrite_zone
-from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
+from retail_analytics.embedded.athena.errors import SUBSCRIPT_MARK, QueryFailedError, not_supported
 from retail_analytics.embedded.athena.functions import FUNCTIONS, KNOWN_ELSEWHERE, call
 from retail_analytics.embedded.athena.metadata import metadata_view
 from retail_analytics.embedded.athena.pruning import predicate_for
 from retail_analytics.embedded.athena.scan import PATH, view_of
+from retail_analytics.embedded.athena.strictness import refuse_leniencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
 _ANONYMOUS = "athena_col_"
 _NAMELESS = re.compile(_ANONYMOUS)
 _NAMELESS_VALUES = re.compile(r"col\d+$")
-# UNNEST into two columns takes a map, or an array of rows of two fields; DuckDB's binder finds out which
 _TWO_COLUMNS_OF_ROWS = re.compile(r"map_keys\(STRUCT\(.*\)\[\]\)", re.DOTALL)
+# a row's field is looked for when the query is bound, where an array's item is when it runs
+_FIELD_BY_NUMBER = re.compile(rf'"index" argument in function "\w+" must be a constant|{SUBSCRIPT_MARK}')
 _CATALOGS = {"", "awsdatacatalog"}
 _ALLOWED = (
     exp.And, exp.Anonymous, exp.Array, exp.Case, exp.Cast, exp.CurrentDate, exp.CurrentTimestamp,
@@ -63,6 +65,27 @@ _REFUSED: dict[type[exp.Expr], str] = {
 
 
 @dataclass(frozen=True)
+class _Reading:
+    """What the tree alone does not tell of a query; DuckDB's binder finds out when it is wrong.
+
+    Attributes:
+        rows_into_two: UNNEST into two columns takes an array of rows, not a map.
+        fields_by_number: a subscript is the number of a row's field, not an array's or a map's.
+    """
+
+    rows_into_two: bool = False
+    fields_by_number: bool = False
+
+    def after(self, error: str) -> _Reading:
+        """The reading to try when this one has failed; the same one when the query is wrong."""
+        if _TWO_COLUMNS_OF_ROWS.search(error):
+            return replace(self, rows_into_two=True)
+        if _FIELD_BY_NUMBER.search(error):
+            return replace(self, fields_by_number=True)
+        return self
+
+
+@dataclass(frozen=True)
 class Plan:
     """A query ready to run: DuckDB's SQL, and the columns that it will return."""
 
@@ -83,32 +106,33 @@ def plan_query(session: Session, tree: exp.Expr, *, depth: int = 0) -> Plan:
     def locate(name: str) -> Position | None:
         return grammar.locate(tree, name)
 
-    try:
-        sql, relation = _bound(session, tree.copy(), depth, rows_into_two=False)
-    except duckdb.Error as error:
-        if not _TWO_COLUMNS_OF_ROWS.search(str(error)):
-            raise session.failure(error, locate) from error
+    reading = _Reading()
+    while True:
         try:
-            sql, relation = _bound(session, tree.copy(), depth, rows_into_two=True)
-        except duckdb.Error as second:
-            raise session.failure(second, locate) from second
+            sql, relation = _bound(session, tree.copy(), depth, reading)
+            break
+        except duckdb.Error as error:
+            if (following := reading.after(str(error))) == reading:
+                raise session.failure(error, locate) from error
+            reading = following
     nameless = _NAMELESS_VALUES if isinstance(tree, exp.Values) else _NAMELESS
     names = tuple(None if nameless.match(name) else name for name in relation.columns)
     return Plan(sql, names, tuple(relation.types), locate)
 
 
 def _bound(
-    session: Session, tree: exp.Expr, depth: int, *, rows_into_two: bool
+    session: Session, tree: exp.Expr, depth: int, reading: _Reading
 ) -> tuple[str, duckdb.DuckDBPyRelation]:
     _lower(tree)
     _refuse(tree)
-    _rewrite_expressions(tree, rows_into_two=rows_into_two)
+    _rewrite_expressions(tree, reading)
     _resolve_tables(session, tree, depth)
     _name_columns(tree)
     sql = grammar.to_duckdb(tree)
     relation = session.cursor.sql(sql)
     if relation is None:
         raise QueryFailedError(None, "line 1:1: mismatched input: the statement is not a query")
+    refuse_leniencies(session.cursor, tree, lambda name: grammar.locate(tree, name))
     return sql, relation
 
 
@@ -135,10 +159,12 @@ def _refuse(tree: exp.Expr) -> None:
             )
 
 
-def _rewrite_expressions(tree: exp.Expr, *, rows_into_two: bool) -> None:
+def _rewrite_expressions(tree: exp.Expr, reading: _Reading) -> None:
     for node in reversed(list(tree.walk())):
         if isinstance(node, exp.Unnest):
-            _rewrite_unnest(node, rows_into_two=rows_into_two)
+            _rewrite_unnest(node, rows_into_two=reading.rows_into_two)
+            continue
+        if isinstance(node, exp.Bracket) and reading.fields_by_number:
             continue
         for kind, rewrite in _REWRITES:
             if isinstance(node, kind):
@@ -160,6 +186,21 @@ def _rewrite_sum(node: exp.Binary) -> exp.Expr:
     if isinstance(node.expression, exp.Interval):
         return call("cast_to_type", node.copy(), node.this.copy())
     return node
+
+
+def _rewrite_subscript(node: exp.Bracket) -> exp.Expr:
+    """`array[9]` and `map['no key']` are errors, where DuckDB gives NULL.
+
+    A subquery stays as it is: it would run twice.
+    """
+    if len(node.expressions) != 1 or node.find(exp.Query):
+        return node
+    return call("athena_subscript", node.this, node.expressions[0])
+
+
+def _rewrite_substring(node: exp.Substring) -> exp.Expr:
+    parts = (node.this, node.args.get("start"), node.args.get("length"))
+    return call("athena_substr", *(part for part in parts if part is not None))
 
 
 def _rewrite_call(node: exp.Anonymous) -> None:
@@ -283,6 +324,8 @@ _REWRITES: tuple[tuple[type[Any], Callable[[Any], None]], ...] = (
     (exp.Sub, _replacing(_rewrite_sum)),
     (exp.IgnoreNulls, _move_ignore_nulls),
     (exp.AtTimeZone, _replacing(rewrite_zone)),
+    (exp.Bracket, _replacing(_rewrite_subscript)),
+    (exp.Substring, _replacing(_rewrite_substring)),
     (exp.ParseJSON, _replacing(lambda node: call("athena_json_parse", node.this))),
 )
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # The attribute of moto's keys that holds where their body is.
 ATTRIBUTE = "_kept_body"
+# A snapshot of little news makes a small pack; beyond this many they are put together.
+MOST_PACKS = 32
 
 
 class Reference(NamedTuple):
@@ -60,13 +62,15 @@ class Packs:
         self.sizes = dict(sizes)
         self._folder = folder
 
-    def keep(self, name: str) -> None:
+    def keep(self, name: str, *, tidy: bool) -> None:
         """Write the bodies that no pack holds yet into a new pack.
 
         Args:
             name: The new pack's file name; none is written when there is nothing to write.
+            tidy: Whether to let go of packs that are mostly dead, and of the smallest of too many.
         """
-        self._let_go()
+        if tidy:
+            self._let_go()
         missing = [key for key in all_keys() if reference(key) is None]
         if not missing:
             return
@@ -78,13 +82,14 @@ class Packs:
             self.sizes[name] = file.tell()
 
     def _let_go(self) -> None:
-        """Drop the packs that nothing refers to, and the references to those that are mostly dead."""
+        """Drop packs, and the references to them, so that what lives in them is written anew."""
         live: Counter[str] = Counter()
         for key in all_keys():
             found = reference(key)
             if found is not None:
                 live[found.pack] += found.size
         poor = {name for name, size in self.sizes.items() if live[name] * 2 < size}
+        poor |= set(sorted(self.sizes, key=self.sizes.__getitem__, reverse=True)[MOST_PACKS:])
         if poor:
             for key in all_keys():
                 found = reference(key)

@@ -60,6 +60,20 @@ class Manifest:
     addresses: dict[str, str]
     versions: dict[str, str] = field(default_factory=versions)
 
+    @classmethod
+    def empty(cls, cloud_id: str) -> Manifest:
+        """That of a cloud of which nothing is kept yet."""
+        return cls(
+            cloud_id,
+            taken_at="",
+            clean=False,
+            number=0,
+            backends="",
+            packs={},
+            search={},
+            addresses={},
+        )
+
     @property
     def taken(self) -> datetime:
         """The moment whose state it is."""

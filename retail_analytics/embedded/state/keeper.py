@@ -149,7 +149,7 @@ class Keeper:
 
     def status(self) -> dict[str, Any]:
         """When the last snapshot was taken, and what kept a later one from being taken."""
-        return {"taken_at": self.taken_at, "problem": self.problem}
+        return {"number": self._manifest.number, "taken_at": self.taken_at, "problem": self.problem}
 
     def _run(self) -> None:
         pause = self._interval
@@ -212,11 +212,11 @@ class Keeper:
             for name, mapping in self._mappings().items()
         }
         search = self._search.keep(number)
-        self._packs.keep(f"bodies-{number:06d}.pack")
+        self._packs.keep(f"bodies-{number:06d}.pack", tidy=True)
         path = self._folder / f"backends-{number:06d}.pickle"
         closed = time.monotonic()
         with self._gate.closed():
-            self._packs.keep(f"bodies-{number:06d}-late.pack")
+            self._packs.keep(f"bodies-{number:06d}-late.pack", tidy=False)
             taken_at = _now()
             child = None if clean else os.fork()
             if child == 0:

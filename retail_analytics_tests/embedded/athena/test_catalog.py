@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from retail_analytics_tests.embedded.coverage import covers
+
 if TYPE_CHECKING:
     from retail_analytics_tests.embedded.athena.conftest import Cloud
 
@@ -27,6 +29,7 @@ LOCATION
 """
 
 
+@covers("DDL", "`CREATE EXTERNAL TABLE … PARTITIONED BY … ROW FORMAT SERDE … STORED AS INPUTFORMAT … LOCATION`")
 def test_the_notes_table_reaches_glue(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     table = cloud.client("glue").get_table(DatabaseName="mydatabase", Name="retail_trans")["Table"]
@@ -47,6 +50,7 @@ def test_the_notes_table_reaches_glue(cloud: Cloud) -> None:
     assert table["Parameters"]["EXTERNAL"] == "TRUE"
 
 
+@covers("DDL", "`SHOW CREATE TABLE`, whose text makes the same table again")
 def test_show_create_table_makes_the_same_table_again(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     glue = cloud.client("glue")
@@ -59,6 +63,7 @@ def test_show_create_table_makes_the_same_table_again(cloud: Cloud) -> None:
         assert again[part] == first[part]
 
 
+@covers("DDL", "`MSCK REPAIR TABLE`")
 def test_repair_finds_folders_of_partitions(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     cloud.put_json("00-retail-trans/year=2010/hour=08/a", {"Invoice": "1", "Quantity": 2, "Price": 1.5})
@@ -75,6 +80,7 @@ def test_repair_finds_folders_of_partitions(cloud: Cloud) -> None:
     assert found[0]["StorageDescriptor"]["Location"] == "s3://lake/00-retail-trans/year=2010/hour=08/"
 
 
+@covers("DDL", "partitions made through Glue's API")
 def test_partitions_of_glues_api_are_read(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     cloud.put_json("moved/a", {"Invoice": "1"})
@@ -94,6 +100,7 @@ def test_partitions_of_glues_api_are_read(cloud: Cloud) -> None:
     assert cloud.rows("SELECT invoice, hour FROM retail_trans") == [("1", "8")]
 
 
+@covers("DDL", "`ALTER TABLE … ADD [IF NOT EXISTS] PARTITION`, `DROP PARTITION`")
 def test_alter_table_changes_partitions(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     cloud.put_json("x/a", {"Invoice": "1"})
@@ -114,6 +121,7 @@ def test_alter_table_changes_partitions(cloud: Cloud) -> None:
     )
 
 
+@covers("DDL", "`ALTER TABLE … ADD COLUMNS`, `REPLACE COLUMNS`, `SET LOCATION`, `SET TBLPROPERTIES`")
 def test_alter_table_changes_columns_location_and_properties(cloud: Cloud) -> None:
     cloud.put_json("a/1", {"x": 1, "y": "b"})
     cloud.rows(
@@ -130,6 +138,7 @@ def test_alter_table_changes_columns_location_and_properties(cloud: Cloud) -> No
     assert cloud.fails("ALTER TABLE t RENAME TO u").startswith("NOT_SUPPORTED: ALTER TABLE RENAME")
 
 
+@covers("DDL", "`CREATE DATABASE`, `DROP DATABASE [CASCADE]`, `SHOW DATABASES`")
 def test_databases(cloud: Cloud) -> None:
     cloud.rows("CREATE DATABASE IF NOT EXISTS mydatabase")
     assert "already exists" in cloud.fails("CREATE DATABASE mydatabase")
@@ -146,6 +155,7 @@ def test_databases(cloud: Cloud) -> None:
     assert ("from_glue",) in cloud.rows("SHOW DATABASES")
 
 
+@covers("DDL", "`SHOW TABLES`, `SHOW COLUMNS`, `SHOW PARTITIONS`, `SHOW TBLPROPERTIES`, `DESCRIBE`, `DROP TABLE`")
 def test_tables_are_listed_described_and_dropped(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     assert cloud.rows("SHOW TABLES IN mydatabase 'retail*'") == [("retail_trans",)]
@@ -166,6 +176,7 @@ def test_tables_are_listed_described_and_dropped(cloud: Cloud) -> None:
     assert cloud.fails("SHOW PARTITIONS retail_trans").startswith("TABLE_NOT_FOUND")
 
 
+@covers("DDL", "`CREATE [OR REPLACE] VIEW`, `SHOW VIEWS`, `SHOW CREATE VIEW`, `DROP VIEW`")
 def test_views(cloud: Cloud) -> None:
     cloud.put_json("a/1", {"x": 1}, {"x": 2})
     cloud.rows(
@@ -187,6 +198,7 @@ def test_views(cloud: Cloud) -> None:
     assert cloud.rows("SHOW VIEWS") == []
 
 
+@covers("DDL", "`information_schema`: schemata, tables, columns")
 def test_information_schema_shows_the_catalog(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     assert cloud.rows(
@@ -201,6 +213,7 @@ def test_information_schema_shows_the_catalog(cloud: Cloud) -> None:
     assert columns[-1] == ("hour", "integer", "partition key")
 
 
+@covers("DDL", '`"table$partitions"`')
 def test_the_partitions_table(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     cloud.rows("ALTER TABLE retail_trans ADD PARTITION (year = 2010, hour = '08')")

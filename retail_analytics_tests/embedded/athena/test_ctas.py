@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from retail_analytics_tests.embedded.coverage import covers, refuses
 from retail_analytics_tests.embedded.athena.conftest import BUCKET
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ PARTS = (
 )
 
 
+@covers("Writing", "`CREATE TABLE … WITH (format, external_location, partitioned_by, bucketed_by, bucket_count, write_compression) AS`")
 def test_a_partitioned_table_lies_where_it_was_asked_to(cloud: Cloud) -> None:
     cloud.rows(
         "CREATE TABLE mydatabase.t WITH (format = 'PARQUET', write_compression = 'SNAPPY', "
@@ -57,6 +59,7 @@ def test_a_partitioned_table_lies_where_it_was_asked_to(cloud: Cloud) -> None:
     ]
 
 
+@refuses("Writing", "a location that is not empty (`HIVE_PATH_ALREADY_EXISTS`)")
 def test_dropping_the_table_keeps_the_data(cloud: Cloud) -> None:
     cloud.rows("CREATE TABLE t WITH (external_location = 's3://lake/out/') AS SELECT 1 AS a")
     cloud.rows("DROP TABLE t")
@@ -69,6 +72,7 @@ def test_dropping_the_table_keeps_the_data(cloud: Cloud) -> None:
     assert cloud.rows("SELECT a FROM t") == [("1",)]
 
 
+@covers("Writing", "CTAS of every type that Hive can store, arrays, maps and rows included")
 def test_types_survive(cloud: Cloud) -> None:
     cloud.rows(
         "CREATE TABLE t AS SELECT 1 AS i, CAST(2 AS bigint) AS b, 2.5e0 AS d, DECIMAL '1.50' AS c, 'x' "
@@ -111,6 +115,7 @@ def test_without_a_location_it_lies_below_the_results(cloud: Cloud) -> None:
     assert cloud.run("SELECT * FROM t").columns == ["a"]
 
 
+@covers("Writing", "CTAS as JSON and as text (`field_delimiter`), gzipped or not")
 def test_json_and_text(cloud: Cloud) -> None:
     cloud.rows(
         f"CREATE TABLE j WITH (format = 'JSON', write_compression = 'NONE', external_location = "
@@ -149,6 +154,7 @@ def test_partition_values_are_written_as_hive_does(cloud: Cloud) -> None:
     assert cloud.rows("SELECT n FROM t WHERE d = DATE '2010-12-01'") == [("1",)]
 
 
+@refuses("Writing", "more than 100 open partitions and buckets (`HIVE_TOO_MANY_OPEN_PARTITIONS`)")
 def test_an_hundred_open_writers_are_the_limit(cloud: Cloud) -> None:
     def sql(name: str, count: int, extra: str = "") -> str:
         return (
@@ -172,6 +178,7 @@ def test_an_hundred_open_writers_are_the_limit(cloud: Cloud) -> None:
     assert cloud.fails(many).startswith("HIVE_TOO_MANY_OPEN_PARTITIONS")
 
 
+@refuses("Writing", "partition columns that are not last, nameless or twofold columns, types that Hive cannot store, ORC, Iceberg")
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
@@ -210,6 +217,7 @@ def test_a_refused_ctas_leaves_nothing(cloud: Cloud, sql: str, reason: str) -> N
     assert cloud.keys("athena-results/tables/") == []
 
 
+@refuses("Writing", "a table that exists (`TABLE_ALREADY_EXISTS`)")
 def test_a_table_that_exists_is_refused(cloud: Cloud) -> None:
     cloud.rows("CREATE TABLE t AS SELECT 1 AS a")
     assert cloud.fails("CREATE TABLE t AS SELECT 2 AS a").startswith("TABLE_ALREADY_EXISTS: line 1:14: ")
@@ -217,12 +225,14 @@ def test_a_table_that_exists_is_refused(cloud: Cloud) -> None:
     assert cloud.rows("SELECT a FROM t") == [("1",)]
 
 
+@covers("Writing", "`WITH NO DATA`, `IF NOT EXISTS`")
 def test_with_no_data(cloud: Cloud) -> None:
     cloud.rows("CREATE TABLE t WITH (external_location = 's3://lake/t/') AS SELECT 1 AS a WITH NO DATA")
     assert cloud.keys("t/") == []
     assert cloud.run("SELECT * FROM t").columns == ["a"]
 
 
+@covers("Writing", "`INSERT INTO … SELECT`, `INSERT INTO … (columns) VALUES`, into new and old partitions")
 def test_insert_adds_objects_and_partitions(cloud: Cloud) -> None:
     cloud.rows(
         "CREATE TABLE t WITH (external_location = 's3://lake/t/', partitioned_by = ARRAY['p']) AS "
@@ -255,6 +265,7 @@ def test_insert_follows_a_partitions_location(cloud: Cloud) -> None:
     assert cloud.rows("SELECT a FROM t") == [("1",)]
 
 
+@refuses("Writing", "`INSERT INTO` a bucketed table")
 def test_insert_into_a_bucketed_table_is_refused(cloud: Cloud) -> None:
     cloud.rows("CREATE TABLE t WITH (bucketed_by = ARRAY['a'], bucket_count = 1) AS SELECT 1 AS a")
     assert cloud.fails("INSERT INTO t SELECT 2").startswith(
@@ -262,6 +273,7 @@ def test_insert_into_a_bucketed_table_is_refused(cloud: Cloud) -> None:
     )
 
 
+@covers("Writing", "`UNLOAD (…) TO … WITH (format, compression, partitioned_by)`")
 def test_unload_writes_files_and_no_table(cloud: Cloud) -> None:
     cloud.rows(
         f"UNLOAD (SELECT n, s FROM {PARTS}) TO 's3://lake/u/' WITH (format = 'JSON', compression = 'NONE')"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from retail_analytics_tests.embedded.coverage import covers
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -253,6 +255,13 @@ VALUES = [
 ]
 
 
+@covers(
+    "Queries",
+    "integer division, decimals, division by zero, NULL in concat, timestamps of milliseconds",
+    "`TRY`, `TRY_CAST`, typed literals, intervals, `AT TIME ZONE 'UTC'`",
+    "dates by MySQL's patterns (`date_parse`) and by Joda's (`parse_datetime`)",
+    "JSON paths, casts from and to JSON, arrays, maps and rows",
+)
 @pytest.mark.parametrize(("expression", "value", "kind"), VALUES, ids=[case[0][:60] for case in VALUES])
 def test_an_expression_has_athenas_value_and_type(
     evaluate: Callable[..., Answer], expression: str, value: str | None, kind: str | None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from retail_analytics_tests.embedded.coverage import covers, refuses
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -147,6 +149,14 @@ QUERIES = [
 ]
 
 
+@covers(
+    "Queries",
+    "aggregates with DISTINCT, FILTER and ORDER BY; ROLLUP; HAVING",
+    "windows with frames, IGNORE NULLS",
+    "UNNEST of arrays, of maps and of arrays of rows, WITH ORDINALITY, LEFT JOIN UNNEST",
+    "WITH, WITH RECURSIVE, UNION, INTERSECT, EXCEPT, VALUES, OFFSET and LIMIT",
+    "subqueries in IN and EXISTS; lambdas, also one in another",
+)
 @pytest.mark.parametrize(("sql", "rows", "kinds"), QUERIES, ids=[case[0][:70] for case in QUERIES])
 def test_a_query_returns(
     evaluate: Callable[..., Answer],
@@ -161,6 +171,7 @@ def test_a_query_returns(
         assert answer.types == kinds
 
 
+@covers("Queries", "names of nameless columns (`_col0`), twofold names")
 @pytest.mark.parametrize(
     ("sql", "names"),
     [
@@ -179,6 +190,7 @@ def test_columns_are_named(evaluate: Callable[..., Answer], sql: str, names: lis
     assert answer.columns == names
 
 
+@refuses("Queries", "malformed SQL (`line L:C: mismatched input …`), unknown tables, columns and functions, by name and place")
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
@@ -215,6 +227,7 @@ def test_an_error_is_named_and_placed(evaluate: Callable[..., Answer], sql: str,
     assert (answer.reason or "").startswith(reason)
 
 
+@refuses("Queries", "whatever is DuckDB's and not Athena's; files and network of the host")
 @pytest.mark.parametrize(
     "sql",
     [
@@ -240,29 +253,30 @@ def test_nothing_of_duckdb_or_the_host_is_reachable(evaluate: Callable[..., Answ
     assert answer.rows == []
 
 
-@pytest.mark.parametrize(
-    ("sql", "construct"),
-    [
-        ("SELECT * FROM (VALUES 1) AS t(a) TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE"),
-        ("VACUUM t", "VACUUM"),
-        ("OPTIMIZE t REWRITE DATA USING BIN_PACK", "OPTIMIZE"),
-        ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE", "MERGE"),
-        ("DELETE FROM t", "DELETE"),
-        ("UPDATE t SET a = 1", "UPDATE"),
-        ("GRANT SELECT ON t TO u", "GRANT"),
-        (
-            "CREATE TABLE t (a int) LOCATION 's3://lake/t/' TBLPROPERTIES ('table_type' = 'ICEBERG')",
-            "CREATE TABLE",
-        ),
-        ("SHOW FUNCTIONS", "SHOW FUNCTIONS"),
-        ("CREATE ROLE r", "CREATE ROLE"),
-        ("SELECT date_format(TIMESTAMP '2010-12-01 00:00:00', x) FROM (VALUES '%Y') AS t(x)", "date_format"),
-        ("EXPLAIN ANALYZE SELECT 1", "EXPLAIN ANALYZE"),
-        ("SELECT typeof(1)", "typeof"),
-        ("SELECT regexp_like('a', '(?=a)')", "(?="),
-        ("SELECT TIMESTAMP '2010-12-01 00:00:00' AT TIME ZONE 'Asia/Tokyo'", "AT TIME ZONE"),
-    ],
-)
+# a statement, and the construct that its refusal names
+NOT_COVERED = [
+    ("SELECT * FROM (VALUES 1) AS t(a) TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE"),
+    ("VACUUM t", "VACUUM"),
+    ("OPTIMIZE t REWRITE DATA USING BIN_PACK", "OPTIMIZE"),
+    ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE", "MERGE"),
+    ("DELETE FROM t", "DELETE"),
+    ("UPDATE t SET a = 1", "UPDATE"),
+    ("GRANT SELECT ON t TO u", "GRANT"),
+    (
+        "CREATE TABLE t (a int) LOCATION 's3://lake/t/' TBLPROPERTIES ('table_type' = 'ICEBERG')",
+        "CREATE TABLE",
+    ),
+    ("SHOW FUNCTIONS", "SHOW FUNCTIONS"),
+    ("CREATE ROLE r", "CREATE ROLE"),
+    ("SELECT date_format(TIMESTAMP '2010-12-01 00:00:00', x) FROM (VALUES '%Y') AS t(x)", "date_format"),
+    ("EXPLAIN ANALYZE SELECT 1", "EXPLAIN ANALYZE"),
+    ("SELECT typeof(1)", "typeof"),
+    ("SELECT regexp_like('a', '(?=a)')", "(?="),
+    ("SELECT TIMESTAMP '2010-12-01 00:00:00' AT TIME ZONE 'Asia/Tokyo'", "AT TIME ZONE"),
+]
+
+
+@pytest.mark.parametrize(("sql", "construct"), NOT_COVERED)
 def test_what_is_not_covered_is_refused_by_name(
     evaluate: Callable[..., Answer], sql: str, construct: str
 ) -> None:
@@ -272,6 +286,7 @@ def test_what_is_not_covered_is_refused_by_name(
     assert construct in (answer.reason or "")
 
 
+@covers("Queries", "`?` parameters")
 def test_parameters_are_bound_as_literals(evaluate: Callable[..., Answer]) -> None:
     answer = evaluate("SELECT ?, ? + 1, ? = '?'", "'it''s'", "41", "'x'")
     assert answer.rows == [("it's", "42", "false")]

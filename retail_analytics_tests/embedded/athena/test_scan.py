@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from retail_analytics_tests.embedded.coverage import covers, refuses
 from retail_analytics_tests.embedded.athena.conftest import BUCKET
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def hours(cloud: Cloud, *, table: str = "lines") -> dict[int, int]:
     return sizes
 
 
+@covers("Reading", "partition pruning: no other partition's objects are read or counted")
 @pytest.mark.parametrize(
     ("where", "read"),
     [
@@ -104,6 +106,7 @@ def test_pruning_keeps_the_meaning_of_outer_joins(cloud: Cloud) -> None:
     ) == [("0",)]
 
 
+@covers("Reading", "a table of one column over lines of text")
 def test_lines_are_read_as_they_are(cloud: Cloud) -> None:
     cloud.rows(f"CREATE EXTERNAL TABLE t (line string) {LINES} LOCATION 's3://lake/t/'")
     lines = ['{"a": "b"}', "", "  ", 'a "quoted, \\" text\t', "tail;|,", "ünïcode", "\\N", "crlf\r"]
@@ -113,6 +116,7 @@ def test_lines_are_read_as_they_are(cloud: Cloud) -> None:
     assert found == [*expected, "bad \ufffd utf-8", "cut", "last"]
 
 
+@covers("Reading", '`"$path"`')
 def test_path_tells_the_object(cloud: Cloud) -> None:
     hours(cloud)
     rows = cloud.rows('SELECT DISTINCT "$path", hour FROM lines WHERE hour = 8')
@@ -123,6 +127,7 @@ def test_path_tells_the_object(cloud: Cloud) -> None:
     assert cloud.run('SELECT t.*, "$path" FROM lines t LIMIT 1').columns[-2:] == ["hour", "$path"]
 
 
+@covers("Reading", "gzipped objects")
 def test_gzip_objects_are_decompressed(cloud: Cloud) -> None:
     cloud.rows(f"CREATE EXTERNAL TABLE t (line string) {LINES} LOCATION 's3://lake/t'")
     cloud.put("t/a.gz", gzip.compress(b"one\ntwo\n"))
@@ -131,6 +136,7 @@ def test_gzip_objects_are_decompressed(cloud: Cloud) -> None:
     assert "s3://lake/t/b.gz" in cloud.fails("SELECT line FROM t")
 
 
+@covers("Reading", "names that begin with `_` or `.` are hidden")
 def test_hidden_and_empty_objects_are_not_read(cloud: Cloud) -> None:
     cloud.rows(f"CREATE EXTERNAL TABLE t (line string) {LINES} LOCATION 's3://lake/t/'")
     for name in ("_SUCCESS", ".part", "deep/_tmp/x", "folder/"):
@@ -151,6 +157,7 @@ def test_changed_and_deleted_objects_are_noticed(cloud: Cloud) -> None:
     assert cloud.rows("SELECT line FROM t") == []
 
 
+@covers("Reading", "OpenX JSON, read as declared: a missing key is NULL")
 def test_json_is_read_as_declared(cloud: Cloud) -> None:
     cloud.rows(
         "CREATE EXTERNAL TABLE t (invoice string, quantity int, price double, tags array<string>, "
@@ -178,6 +185,7 @@ def test_json_keys_in_several_spellings_are_one_column(cloud: Cloud) -> None:
     assert cloud.rows("SELECT * FROM t ORDER BY 1") == [("1", "1"), ("2", "2")]
 
 
+@covers("Reading", "SerDe properties `ignore.malformed.json`, `mapping.*`")
 def test_json_serde_properties(cloud: Cloud) -> None:
     serde = f"{JSON} WITH SERDEPROPERTIES ('mapping.ts' = 'time.stamp', 'ignore.malformed.json' = 'true')"
     cloud.rows(f"CREATE EXTERNAL TABLE t (ts string, n int) {serde} LOCATION 's3://lake/t/'")
@@ -185,6 +193,7 @@ def test_json_serde_properties(cloud: Cloud) -> None:
     assert cloud.rows("SELECT * FROM t") == [("a", "1"), (None, None), ("b", None)]
 
 
+@refuses("Reading", "corrupt objects, by their name (`HIVE_CURSOR_ERROR`, `HIVE_BAD_DATA`)")
 def test_a_corrupt_json_object_is_named(cloud: Cloud) -> None:
     cloud.rows(f"CREATE EXTERNAL TABLE t (a int) {JSON} LOCATION 's3://lake/t/'")
     cloud.put("t/good", '{"a": 1}\n')
@@ -198,6 +207,7 @@ def test_a_corrupt_json_object_is_named(cloud: Cloud) -> None:
     assert "s3://lake/t/x" in reason
 
 
+@covers("Reading", "LazySimpleSerDe: delimiters, NULL format, header lines")
 def test_delimited_text(cloud: Cloud) -> None:
     cloud.rows(
         "CREATE EXTERNAL TABLE t (a string, n int, d date) ROW FORMAT DELIMITED FIELDS TERMINATED BY "
@@ -212,6 +222,7 @@ def test_delimited_text(cloud: Cloud) -> None:
     ]
 
 
+@covers("Reading", "OpenCSVSerde")
 def test_quoted_csv(cloud: Cloud) -> None:
     serde = (
         "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde' WITH SERDEPROPERTIES "
@@ -231,6 +242,7 @@ def parquet(**columns: pa.Array) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+@covers("Reading", "Parquet, columns by name")
 def test_parquet_columns_are_matched_by_name(cloud: Cloud) -> None:
     cloud.rows(
         "CREATE EXTERNAL TABLE t (b string, a bigint, c double) STORED AS PARQUET LOCATION 's3://lake/t/'"
@@ -240,6 +252,7 @@ def test_parquet_columns_are_matched_by_name(cloud: Cloud) -> None:
     assert cloud.rows("SELECT * FROM t ORDER BY a") == [("x", "1", None), ("y", "2", None)]
 
 
+@refuses("Reading", "Parquet of another type than declared")
 def test_parquet_of_another_type_is_an_error(cloud: Cloud) -> None:
     cloud.rows("CREATE EXTERNAL TABLE t (a bigint) STORED AS PARQUET LOCATION 's3://lake/t/'")
     cloud.put("t/1.parquet", parquet(a=pa.array(["x"])))
@@ -253,6 +266,7 @@ def test_parquet_of_another_type_is_an_error(cloud: Cloud) -> None:
     assert "s3://lake/t/1.parquet" in reason
 
 
+@covers("Reading", "partition projection: integer, date, `storage.location.template`")
 def test_projected_partitions(cloud: Cloud) -> None:
     cloud.rows(
         f"CREATE EXTERNAL TABLE t (line string) PARTITIONED BY (day string, hour int) {LINES} LOCATION "
@@ -273,6 +287,7 @@ def test_projected_partitions(cloud: Cloud) -> None:
     assert answer.statistics["DataScannedInBytes"] == 3
 
 
+@refuses("Reading", "a partition value that does not fit its column's type")
 def test_a_partition_value_that_does_not_fit_is_an_error(cloud: Cloud) -> None:
     cloud.rows(
         f"CREATE EXTERNAL TABLE t (line string) PARTITIONED BY (hour int) {LINES} LOCATION 's3://lake/t/'"
@@ -283,6 +298,7 @@ def test_a_partition_value_that_does_not_fit_is_an_error(cloud: Cloud) -> None:
     )
 
 
+@refuses("Reading", "other SerDes; buckets that are not there")
 def test_an_unknown_serde_or_bucket_is_named(cloud: Cloud) -> None:
     cloud.rows("CREATE EXTERNAL TABLE t (a int) ROW FORMAT SERDE 'org.example.Odd' LOCATION 's3://lake/t/'")
     assert cloud.fails("SELECT * FROM t").startswith("NOT_SUPPORTED: the SerDe org.example.Odd")

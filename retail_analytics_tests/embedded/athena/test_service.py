@@ -9,7 +9,10 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from retail_analytics_tests.embedded.coverage import covers, refuses
 from retail_analytics_tests.embedded.athena.conftest import BUCKET
+
+from retail_analytics.embedded.athena.backend import DuckAthenaBackend
 
 if TYPE_CHECKING:
     from retail_analytics_tests.embedded.athena.conftest import Cloud
@@ -28,6 +31,7 @@ def refused(call: Any, **arguments: Any) -> str:
     return caught.value.response["Error"]["Message"]
 
 
+@covers("Athena's service", "GetQueryExecution: states, times, DataScannedInBytes, statement types")
 def test_a_query_is_described(cloud: Cloud) -> None:
     found = cloud.wait(cloud.start("SELECT 1 AS a"))
     assert found["StatementType"] == "DML"
@@ -43,6 +47,7 @@ def test_a_query_is_described(cloud: Cloud) -> None:
     assert found["EngineVersion"]["EffectiveEngineVersion"] == "Athena engine version 3"
 
 
+@covers("Athena's service", "result CSV, and text of DDL")
 def test_the_result_object_is_athenas_csv(cloud: Cloud) -> None:
     query_id = cloud.start("SELECT 'a \"b\", c' AS text, NULL AS nothing, '' AS empty, 1.50 AS n")
     cloud.wait(query_id)
@@ -65,6 +70,7 @@ def test_the_result_of_ddl_is_text(cloud: Cloud) -> None:
     )
 
 
+@covers("Athena's service", "GetQueryResults: types, header row, pages")
 def test_results_come_in_pages(cloud: Cloud) -> None:
     query_id = cloud.start("SELECT x FROM UNNEST(sequence(1, 2500)) AS t(x)")
     cloud.wait(query_id)
@@ -79,6 +85,7 @@ def test_results_come_in_pages(cloud: Cloud) -> None:
     assert "MaxResults" in refused(client.get_query_results, QueryExecutionId=query_id, MaxResults=1001)
 
 
+@covers("Athena's service", "StopQueryExecution stops the work")
 def test_a_running_query_is_stopped(cloud: Cloud) -> None:
     client = cloud.client("athena")
     query_id = cloud.start(ENDLESS)
@@ -104,6 +111,7 @@ def test_a_stopped_ctas_leaves_nothing(cloud: Cloud) -> None:
     assert cloud.rows("SHOW TABLES") == []
 
 
+@covers("Athena's service", "a queue behind the queries that run")
 def test_queries_beyond_the_slots_wait(cloud: Cloud) -> None:
     """The server of these tests has two slots."""
     client = cloud.client("athena")
@@ -128,6 +136,7 @@ def test_a_failed_query_says_why(cloud: Cloud) -> None:
     assert found["Status"]["AthenaError"]["ErrorMessage"] == reason
 
 
+@refuses("Athena's service", "unknown workgroups, no output location, texts over 262,144 bytes")
 def test_requests_that_cannot_be_served_are_refused(cloud: Cloud) -> None:
     client = cloud.client("athena")
     output = {"OutputLocation": f"s3://{BUCKET}/athena-results/"}
@@ -148,6 +157,7 @@ def test_requests_that_cannot_be_served_are_refused(cloud: Cloud) -> None:
     assert "WorkGroup nope is not found" in refused(client.get_work_group, WorkGroup="nope")
 
 
+@refuses("Athena's service", "requests that are not JSON (400)")
 def test_a_body_that_is_not_json_is_a_bad_request(cloud: Cloud) -> None:
     headers = {
         "X-Amz-Target": "AmazonAthena.StartQueryExecution",
@@ -160,6 +170,7 @@ def test_a_body_that_is_not_json_is_a_bad_request(cloud: Cloud) -> None:
     assert answer.json()["__type"] == "SerializationException"
 
 
+@covers("Athena's service", "ClientRequestToken")
 def test_a_token_starts_one_query(cloud: Cloud) -> None:
     token = "t" * 40
     first = cloud.start("SELECT 1", ClientRequestToken=token)
@@ -168,6 +179,7 @@ def test_a_token_starts_one_query(cloud: Cloud) -> None:
         cloud.start("SELECT 2", ClientRequestToken=token)
 
 
+@covers("Athena's service", "workgroups: enforced output location (which refuses `external_location`), disabled ones")
 def test_a_workgroup_may_enforce_its_output(cloud: Cloud) -> None:
     client = cloud.client("athena")
     results = {"OutputLocation": f"s3://{BUCKET}/of-the-group/"}
@@ -195,6 +207,7 @@ def test_a_workgroup_may_enforce_its_output(cloud: Cloud) -> None:
     )
 
 
+@covers("Athena's service", "workgroups: BytesScannedCutoffPerQuery")
 def test_a_workgroup_may_limit_the_bytes_scanned(cloud: Cloud) -> None:
     cloud.put("t/x", "x" * 10_000_000 + "\n")
     cloud.rows("CREATE EXTERNAL TABLE t (line string) LOCATION 's3://lake/t/'")
@@ -224,6 +237,7 @@ def test_executions_are_listed_and_described_in_batches(cloud: Cloud) -> None:
     assert found["UnprocessedQueryExecutionIds"][0]["QueryExecutionId"] == "nope"
 
 
+@covers("Athena's service", "`PREPARE`, `EXECUTE … USING`, `DEALLOCATE`, ExecutionParameters, and the API of prepared statements")
 def test_prepared_statements(cloud: Cloud) -> None:
     cloud.rows("PREPARE add_up FROM SELECT ? + ? AS total")
     assert cloud.rows("EXECUTE add_up USING 1, 2") == [("3",)]
@@ -249,6 +263,7 @@ def test_prepared_statements_of_the_api_are_those_of_sql(cloud: Cloud) -> None:
         client.get_prepared_statement(StatementName="two", WorkGroup="primary")
 
 
+@covers("Athena's service", "`EXPLAIN` of a query (the plan is DuckDB's)")
 def test_explain_shows_a_plan(cloud: Cloud) -> None:
     found = cloud.run("EXPLAIN SELECT count(*) FROM (VALUES 1, 2) AS t(a)")
     assert found.columns == ["Query Plan"]
@@ -274,6 +289,7 @@ def test_many_at_once(cloud: Cloud) -> None:
     assert counts == [("2000",)] * 8
 
 
+@refuses("Athena's service", "queries over the memory limit (`EXCEEDED_MEMORY_LIMIT`); the server goes on")
 def test_memory_is_limited_and_the_server_survives(cloud: Cloud) -> None:
     greedy = (
         "SELECT array_agg(s) FROM (SELECT CAST(x AS varchar) || lpad('', 400, 'x') AS s FROM "
@@ -281,6 +297,23 @@ def test_memory_is_limited_and_the_server_survives(cloud: Cloud) -> None:
     )
     assert cloud.fails(greedy).startswith("EXCEEDED_MEMORY_LIMIT: ")
     assert cloud.rows("SELECT 1") == [("1",)]
+
+
+def test_only_the_last_executions_are_kept(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DuckAthenaBackend, "kept_executions", 3)
+    running = cloud.start(ENDLESS)
+    token = "a-token-of-at-least-thirty-two-characters"
+    ended = [cloud.start("SELECT 1 AS a", ClientRequestToken=token)]
+    cloud.wait(ended[0])
+    for _ in range(3):
+        ended.append(cloud.start("SELECT 1 AS a"))
+        cloud.wait(ended[-1])
+    client = cloud.client("athena")
+    assert client.list_query_executions()["QueryExecutionIds"] == [ended[3], ended[2], running]
+    assert "was not found" in refused(client.get_query_execution, QueryExecutionId=ended[0])
+    assert f"athena-results/{ended[0]}.csv" in cloud.keys("athena-results/")
+    assert cloud.start("SELECT 1 AS a", ClientRequestToken=token) != ended[0]
+    client.stop_query_execution(QueryExecutionId=running)
 
 
 def test_reset_forgets_everything(cloud: Cloud) -> None:

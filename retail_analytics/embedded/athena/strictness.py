@@ -1,0 +1,194 @@
+"""What Athena refuses and DuckDB forgives: comparisons across types, and aliases where only columns may stand.
+
+DuckDB's binder answers: a copy of the query, with a question about types in each doubtful place, is bound
+and never run. A question raises with its mark in the message; whatever else the copy fails with says
+nothing about the query, which was bound before, and is let be: leniency is better than a wrong refusal.
+
+Belongs here: refusals of what DuckDB would accept. Does not belong here: what DuckDB itself refuses
+(`errors.py`), values that differ (`macros.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import duckdb
+from sqlglot import exp
+
+from retail_analytics.embedded.athena import grammar
+from retail_analytics.embedded.athena.errors import QueryFailedError
+from retail_analytics.embedded.athena.functions import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from retail_analytics.embedded.athena.errors import Position
+
+_MARK = re.compile(r'Could not find key "~(\d+)~([^~"]*)~([^~"]*)"')
+_UNKNOWN_COLUMN = re.compile(r'Referenced column "([^"]+)" not found')
+_OPERATORS: dict[type[exp.Expr], str] = {
+    exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
+    exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.NullSafeNEQ: "IS DISTINCT FROM",
+}  # fmt: skip
+_TYPES = {
+    "HUGEINT": "bigint", "FLOAT": "real", "TIMESTAMP": "timestamp(3)",
+    "TIMESTAMP WITH TIME ZONE": "timestamp(3) with time zone",
+}  # fmt: skip
+# An IN list may be thousands of literals long; each kind of literal is asked about once, and so many others.
+_ASKED_OF_A_LIST = 50
+
+
+@dataclass
+class _Questions:
+    """What was asked, by number: Athena's error, its text with the two types, and the place."""
+
+    asked: list[tuple[str, str, Position | None]] = field(default_factory=list)
+
+    def ask(self, name: str, text: str, node: exp.Expr, macro: str, *operands: exp.Expr) -> exp.Expr | None:
+        """The question as an expression that is true, or fails to bind; None where nothing can be asked."""
+        if any(operand.find(exp.Query) for operand in operands):
+            return None
+        self.asked.append((name, text, _place(node)))
+        number = exp.Literal.string(str(len(self.asked) - 1))
+        return call(f"athena_{macro}", number, *(operand.copy() for operand in operands))
+
+
+def refuse_leniencies(
+    cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, locate: Callable[[str], Position | None]
+) -> None:
+    """Raises what Athena would of a rewritten query that DuckDB has bound.
+
+    Raises:
+        QueryFailedError: TYPE_MISMATCH, FUNCTION_NOT_FOUND (for `||`) or COLUMN_NOT_FOUND.
+    """
+    _refuse_aliases(cursor, tree, locate)
+    probe, questions = tree.copy(), _Questions()
+    for node in reversed(list(probe.walk())):
+        conditions = [one for one in _conditions(questions, node) if one is not None]
+        if not conditions:
+            continue
+        if isinstance(node, (exp.Where, exp.Having)):
+            node.set("this", exp.and_(*conditions, node.this.copy()))
+        else:
+            node.replace(exp.Case(ifs=[exp.If(this=exp.and_(*conditions), true=node.copy())]))
+    if not questions.asked:
+        return
+    found = _MARK.search(_failure(cursor, probe))
+    if found is None:
+        return
+    name, text, place = questions.asked[int(found.group(1))]
+    kinds = [_TYPES.get(kind, kind.lower()) for kind in found.group(2, 3)]
+    raise QueryFailedError(name, text.format(*kinds), position=place)
+
+
+def _failure(cursor: duckdb.DuckDBPyConnection, tree: exp.Expr) -> str:
+    """What DuckDB says when it binds the query; nothing where it does."""
+    try:
+        cursor.sql(grammar.to_duckdb(tree))
+    except duckdb.Error as error:
+        return str(error)
+    return ""
+
+
+def _conditions(questions: _Questions, node: exp.Expr) -> Iterator[exp.Expr | None]:
+    if (operator := _OPERATORS.get(type(node))) is not None:
+        text = f"Cannot apply operator: {{0}} {operator} {{1}}"
+        yield questions.ask("TYPE_MISMATCH", text, node, "alike", node.this, node.expression)
+    elif isinstance(node, exp.Between):
+        for side in ("low", "high"):
+            text = "Cannot check if {0} is BETWEEN {1}"
+            yield questions.ask("TYPE_MISMATCH", text, node, "alike", node.this, node.args[side])
+    elif isinstance(node, exp.In) and not node.args.get("query") and not node.args.get("unnest"):
+        for item in _telling(node.expressions):
+            text = "IN value and list items must be the same type or coercible to a common type: {0}, {1}"
+            yield questions.ask("TYPE_MISMATCH", text, node, "alike", node.this, item)
+    elif isinstance(node, exp.DPipe):
+        text = "Unexpected parameters ({0}, {1}) for function concat"
+        yield questions.ask("FUNCTION_NOT_FOUND", text, node, "joined", node.this, node.expression)
+    elif isinstance(node, (exp.Where, exp.Having)):
+        clause = "WHERE" if isinstance(node, exp.Where) else "HAVING"
+        text = f"{clause} clause must evaluate to a boolean: actual type {{0}}"
+        yield questions.ask("TYPE_MISMATCH", text, node, "condition", node.this)
+    else:
+        what, values = _alternatives(node)
+        for value in values[1:]:
+            text = f"All {what} must be the same type or coercible to a common type. Cannot find common type "
+            yield questions.ask("TYPE_MISMATCH", text + "between {0} and {1}", node, "alike", values[0], value)
+
+
+def _alternatives(node: exp.Expr) -> tuple[str, list[exp.Expr]]:
+    """The expressions of which one is the node's value."""
+    if isinstance(node, exp.Case):
+        values = [branch.args["true"] for branch in node.args["ifs"]]
+        last = node.args.get("default")
+        return "CASE results", values + ([last] if last is not None else [])
+    if isinstance(node, exp.If) and not isinstance(node.parent, exp.Case):
+        return "IF results", [node.args[side] for side in ("true", "false") if node.args.get(side)]
+    if isinstance(node, exp.Anonymous) and str(node.this).lower() == "coalesce":
+        return "COALESCE operands", list(node.expressions)
+    return "", []
+
+
+def _telling(items: list[exp.Expr]) -> list[exp.Expr]:
+    literals = {item.is_string: item for item in items if isinstance(item, exp.Literal)}
+    others = [item for item in items if not isinstance(item, exp.Literal)]
+    return [*literals.values(), *others[:_ASKED_OF_A_LIST]]
+
+
+def _place(node: exp.Expr) -> Position | None:
+    for part in node.find_all(exp.Identifier, exp.Anonymous):
+        if "line" in part.meta:
+            return grammar.position_of(part)
+    return None
+
+
+def _refuse_aliases(
+    cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, locate: Callable[[str], Position | None]
+) -> None:
+    """Refuses aliases of the SELECT list in WHERE, GROUP BY, HAVING and the SELECT list itself.
+
+    The condition of a join sees columns alone, so that one more join can tell an alias from a column.
+    """
+    probe = tree.copy()
+    parameters = {name.name for one in probe.find_all(exp.Lambda) for name in one.expressions}
+    asked: set[str] = set()
+    for select in list(probe.find_all(exp.Select)):
+        names = _doubtful(select) - parameters
+        if not names or select.args.get("from_") is None:
+            continue
+        asked |= names
+        for join in select.args.get("joins") or ():
+            if not any(join.args.get(key) for key in ("kind", "side", "on", "using", "method")):
+                join.set("kind", "CROSS")  # a comma binds less than the join that is to be added
+        columns = [exp.column(exp.to_identifier(name, quoted=True)) for name in sorted(names)]
+        known = exp.and_(*(exp.NullSafeEQ(this=column, expression=column.copy()) for column in columns))
+        one = exp.Subquery(
+            this=exp.Select(expressions=[exp.alias_(exp.Literal.number(1), "athena_one")]),
+            alias=exp.TableAlias(this=exp.to_identifier("athena_probe")),
+        )
+        select.append("joins", exp.Join(this=one, kind="INNER", on=known))
+    if not asked:
+        return
+    found = _UNKNOWN_COLUMN.search(_failure(cursor, probe))
+    if found is not None and found.group(1) in asked:
+        name = found.group(1)
+        raise QueryFailedError(
+            "COLUMN_NOT_FOUND", f"Column '{name}' cannot be resolved", position=locate(name)
+        )
+
+
+def _doubtful(select: exp.Select) -> set[str]:
+    """Aliases that are used where Athena knows columns alone; they may be columns, too."""
+    aliases = {item.alias for item in select.expressions if isinstance(item, exp.Alias)}
+    if not aliases:
+        return set()
+    places = [item.this if isinstance(item, exp.Alias) else item for item in select.expressions]
+    places += [part for key in ("where", "group", "having") if (part := select.args.get(key)) is not None]
+    used: set[str] = set()
+    for place in places:
+        for node in place.walk(prune=lambda node: isinstance(node, exp.Query)):
+            if isinstance(node, exp.Column) and not node.table:
+                used.add(node.name)
+    return aliases & used

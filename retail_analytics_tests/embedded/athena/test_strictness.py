@@ -1,0 +1,79 @@
+"""What Athena refuses and DuckDB would do, and beside it what looks alike and is right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from retail_analytics_tests.embedded.coverage import refuses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from retail_analytics_tests.embedded.athena.conftest import Answer
+
+T = "FROM (VALUES (1, 'a', DATE '2010-12-01', true)) AS t(n, s, d, b)"
+OPERATOR = "TYPE_MISMATCH: line 1:{}: Cannot apply operator: {}"
+UNKNOWN = "COLUMN_NOT_FOUND: line 1:{}: Column '{}' cannot be resolved"
+REFUSED = [
+    (f"SELECT n = '1' {T}", OPERATOR.format(8, "integer = varchar")),
+    ("SELECT 1 = '1'", "TYPE_MISMATCH: Cannot apply operator: integer = varchar"),
+    (f"SELECT 1 {T} WHERE d >= '2010-12-01'", OPERATOR.format(81, "date >= varchar")),
+    (f"SELECT 1 {T} JOIN (VALUES '1') AS u(k) ON t.n = u.k", "TYPE_MISMATCH: "),
+    (f"SELECT count(*) {T} GROUP BY s HAVING count(*) > '0'", "TYPE_MISMATCH: "),
+    (f"SELECT filter(ARRAY['a'], x -> x = 1) {T}", "TYPE_MISMATCH: "),
+    (f"SELECT n IN (1, '2') {T}", "TYPE_MISMATCH: line 1:8: IN value and list items"),
+    (f"SELECT n BETWEEN '0' AND '2' {T}", "TYPE_MISMATCH: line 1:8: Cannot check if integer is BETWEEN varchar"),
+    (f"SELECT CASE WHEN b THEN 1 ELSE 'x' END {T}", "TYPE_MISMATCH: line 1:18: All CASE results"),
+    (f"SELECT if(b, 1, 'x') {T}", "TYPE_MISMATCH: line 1:11: All IF results"),
+    (f"SELECT coalesce(n, s) {T}", "TYPE_MISMATCH: "),
+    ("SELECT coalesce(1, 'x')", "TYPE_MISMATCH: All COALESCE operands must be the same type"),
+    (f"SELECT 1 {T} WHERE n", "TYPE_MISMATCH: line 1:81: WHERE clause must evaluate to a boolean"),
+    (f"SELECT s || n {T}", "FUNCTION_NOT_FOUND: line 1:8: Unexpected parameters (varchar, integer)"),
+    (f"SELECT concat(s, d) {T}", "FUNCTION_NOT_FOUND: "),
+    (f"SELECT n AS k, count(*) {T} GROUP BY k", UNKNOWN.format(13, "k")),
+    (f"SELECT n AS k {T} WHERE k = 1", UNKNOWN.format(13, "k")),
+    (f"SELECT n AS k, k + 1 {T}", UNKNOWN.format(13, "k")),
+    (f"SELECT s, count(*) AS k {T} GROUP BY s HAVING k > 0", UNKNOWN.format(23, "k")),
+    (f"SELECT n AS k {T}, (VALUES 1) AS u(m) WHERE k = m", UNKNOWN.format(13, "k")),
+    ("SELECT ARRAY[1, 2][5]", "INVALID_FUNCTION_ARGUMENT: Array subscript must be less than or equal to array "
+     "length: 5 > 2"),
+    ("SELECT ARRAY[1][0]", "INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1"),
+    ("SELECT ARRAY[1][-1]", "INVALID_FUNCTION_ARGUMENT: Array subscript is negative: -1"),
+    ("SELECT split('a b', ' ')[3]", "INVALID_FUNCTION_ARGUMENT: Array subscript must be"),
+    ("SELECT map(ARRAY['a'], ARRAY[1])['z']", "INVALID_FUNCTION_ARGUMENT: Key not present in map: z"),
+]  # fmt: skip
+DONE = [
+    f"SELECT n = 1e0, n < 2.5, n <> CAST(3 AS bigint) {T}",
+    f"SELECT n = NULL, s = NULL, NULL || s, coalesce(NULL, s), s IN ('a', NULL) {T}",
+    f"SELECT d < TIMESTAMP '2010-12-01 08:00:00', d < from_iso8601_timestamp('2010-12-01T00:00:00Z') {T}",
+    f"SELECT k FROM (SELECT NULL AS k {T}) WHERE k = 'a' OR k = 1",
+    f"SELECT n + 1 AS n, count(*) {T} GROUP BY n HAVING max(n) > 0 ORDER BY n",
+    f"SELECT n AS k {T} ORDER BY k",
+    f"SELECT k FROM (SELECT n AS k {T}) WHERE k = 1 GROUP BY k",
+    f"WITH q AS (SELECT n AS k {T}) SELECT k AS k, k + 1 AS m FROM q WHERE k = 1",
+    f"SELECT t.n AS n, u.m AS m {T}, (VALUES 1) AS u(m) WHERE n = 1 AND m = 1",
+    f"SELECT n AS n {T} JOIN (VALUES 1) AS u(n) USING (n) GROUP BY n",
+    f"SELECT s AS x, transform(ARRAY[1], x -> x + 1) {T} WHERE b",
+    f"SELECT y AS y {T} CROSS JOIN UNNEST(ARRAY[n]) AS u(y) WHERE y = 1",
+    f"SELECT (SELECT max(m) AS o FROM (VALUES 1) AS u(m) WHERE m = n) AS k {T}",
+    f"SELECT CASE n WHEN 1 THEN s ELSE CAST(n AS varchar) END || 'x' {T} WHERE NOT b OR s LIKE 'a%'",
+    "SELECT ARRAY[1] || ARRAY[2], to_utf8('a') || to_utf8('b')",
+]
+
+
+@refuses("Types and names", "comparing, joining, choosing among values of different types", "`||` of what is no text")
+@pytest.mark.parametrize(("sql", "reason"), REFUSED, ids=[case[0] for case in REFUSED])
+def test_it_is_refused_as_by_athena(evaluate: Callable[..., Answer], sql: str, reason: str) -> None:
+    answer = evaluate(sql)
+    assert answer.state == "FAILED"
+    assert (answer.reason or "").startswith(reason)
+
+
+@refuses("Types and names", "aliases in WHERE, GROUP BY, HAVING", "`array[n]` out of range, `map[key]` without the key")
+@pytest.mark.parametrize("sql", DONE)
+def test_what_looks_alike_runs(evaluate: Callable[..., Answer], sql: str) -> None:
+    answer = evaluate(sql)
+    assert answer.reason is None
+    assert answer.state == "SUCCEEDED"

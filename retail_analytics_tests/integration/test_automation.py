@@ -1,0 +1,235 @@
+"""What arrives is reported, what is reported is asked for, and what nobody asked for is caught up with."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+
+from retail_analytics.definitions import build_resources
+from retail_analytics.lake import hours
+from retail_analytics.lake.arrivals import DeploymentMismatchError
+from retail_analytics.lake.hours import partition_key
+
+if TYPE_CHECKING:
+    from retail_analytics_tests.integration.lakes import Deployment
+
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+
+def tick(deployment: Deployment, cursor: str | None) -> tuple[dict[str, str], str]:
+    """One tick of the arrivals sensor, its events stored as the daemon would: (versions by hour, cursor)."""
+    sensor = deployment.definitions.resolve_sensor_def("retail_trans_arrivals")
+    context = dg.build_sensor_context(
+        instance=deployment.instance, cursor=cursor, resources=build_resources(deployment.lake.settings)
+    )
+    result = sensor.evaluate_tick(context)
+    assert result.run_requests == []
+    told = {}
+    for event in result.asset_events:
+        assert isinstance(event, dg.AssetMaterialization)
+        deployment.instance.report_runless_asset_event(event)
+        assert event.partition is not None
+        assert event.tags is not None
+        told[event.partition] = event.tags["dagster/data_version"]
+    assert result.cursor is not None
+    return told, result.cursor
+
+
+def evaluate(
+    deployment: Deployment, cursor: dg.AssetDaemonCursor | None = None
+) -> tuple[dict[str, set[str]], dg.AssetDaemonCursor]:
+    """One look of declarative automation: (requested partitions by asset, cursor)."""
+    result = dg.evaluate_automation_conditions(deployment.definitions, deployment.instance, cursor=cursor)
+    keys = {key for key in deployment.definitions.resolve_asset_graph().get_all_asset_keys()}
+    asked = {}
+    for key in keys:
+        found = result.get_requested_partitions(key)
+        if found:
+            asked[key.path[-1]] = {each for each in found if each is not None}
+    return asked, result.cursor
+
+
+def test_a_tick_reports_changed_hours_with_their_version_and_nothing_twice(deployment: Deployment) -> None:
+    deployment.put(2, 1)
+    told, cursor = tick(deployment, None)
+    assert sorted(told)[:30] == [partition_key(deployment.hour(count)) for count in range(len(told))]
+    assert len(told) >= 29
+    filled = partition_key(deployment.hour(2))
+    assert {version for hour, version in told.items() if hour != filled} == {"empty"}
+    assert len(told[filled]) == 32
+
+    assert tick(deployment, cursor)[0] == {}
+    assert tick(deployment, None)[0] == {}  # a cursor that was reset reports nothing that is known
+
+    late = deployment.put(10, 2)
+    again, cursor = tick(deployment, cursor)
+    assert list(again) == [partition_key(deployment.hour(10))]
+    deployment.lake.delete(late)
+    gone, cursor = tick(deployment, cursor)
+    assert gone == {partition_key(deployment.hour(10)): "empty"}
+
+    hour = deployment.materializations("raw")[filled][-1]
+    values = {name: value.value for name, value in hour.metadata.items()}
+    assert (values["objects"], values["digest"]) == (1, told[filled])
+
+
+def test_dagsters_memory_of_another_lake_is_refused(deployment: Deployment) -> None:
+    _, cursor = tick(deployment, None)
+    lake = deployment.lake
+    lake.s3.put_object(Bucket=lake.settings.bucket, Key="_deployment/id", Body=b"another")
+    with pytest.raises(DeploymentMismatchError, match="but another answers"):
+        tick(deployment, cursor)
+
+
+def test_an_old_hour_that_changes_is_asked_for_and_no_other(deployment: Deployment) -> None:
+    for count in (1, 2, 20):
+        deployment.put(count, count)
+    # Reported before automation's first look: which of the two sensors begins is chance.
+    assert deployment.report() >= 29
+    asked, cursor = evaluate(deployment)
+    wanted = set(deployment.materializations("raw"))
+    assert asked["catalog"] == asked["compacted"] == wanted
+    assert deployment.compact(0, len(wanted) - 1).success
+
+    asked, cursor = evaluate(deployment, cursor)
+    assert "compacted" not in asked
+    told = set(deployment.metadata("event_days"))
+    assert asked["transactions"] == asked["sales_hourly"] == asked["product_daily"] == told
+
+    # Days later, as it were, a late object falls into the second hour.
+    deployment.put(1, 100)
+    assert deployment.report() == 1
+    asked, cursor = evaluate(deployment, cursor)
+    assert asked["compacted"] == asked["catalog"] == {partition_key(deployment.hour(1))}
+    assert "transactions" not in asked
+    assert deployment.compact(1, 1).success
+    asked, cursor = evaluate(deployment, cursor)
+    assert asked["transactions"] == {hours.day_key(deployment.hour(1).date())}
+    assert "compacted" not in asked
+    asked, cursor = evaluate(deployment, cursor)
+    assert not {"catalog", "compacted", "transactions"} & set(asked)
+
+
+def test_hours_that_are_reported_after_the_first_look_are_asked_for_too(deployment: Deployment) -> None:
+    asked, cursor = evaluate(deployment)
+    assert asked == {}
+    deployment.put(1, 1)
+    deployment.report()
+    wanted = set(deployment.materializations("raw"))
+    asked, cursor = evaluate(deployment, cursor)
+    assert asked["catalog"] == asked["compacted"] == wanted
+    # They are asked for once, whatever becomes of the run.
+    assert evaluate(deployment, cursor)[0] == {}
+
+
+def test_what_is_made_already_is_not_asked_for_at_a_first_look(deployment: Deployment) -> None:
+    deployment.put(1, 1)
+    deployment.report()
+    assert deployment.compact(0, 9).success
+    asked, _ = evaluate(deployment)
+    assert asked["compacted"] == set(deployment.materializations("raw")) - set(
+        deployment.materializations("compacted")
+    )
+
+
+def run_requests(deployment: Deployment, name: str, at: datetime) -> list[dg.RunRequest] | str:
+    schedule = deployment.definitions.resolve_schedule_def(name)
+    context = dg.build_schedule_context(
+        instance=deployment.instance,
+        scheduled_execution_time=at,
+        resources=build_resources(deployment.lake.settings),
+    )
+    result = schedule.evaluate_tick(context)
+    return list(result.run_requests or ()) or result.skip_message or ""
+
+
+def test_catching_up_asks_for_one_run_a_stretch(deployment: Deployment) -> None:
+    now = datetime.now(UTC)
+    for count in (8, 9, 10, 20):
+        deployment.put(count, count)
+    deployment.lake.make_tables()
+    asked = run_requests(deployment, "retail_trans_catch_up", now)
+    assert isinstance(asked, list)
+    assert [tuple(request.tags[name] for name in RANGE) for request in asked] == [
+        (partition_key(deployment.hour(8)), partition_key(deployment.hour(10))),
+        (partition_key(deployment.hour(20)), partition_key(deployment.hour(20))),
+    ]
+    assert len({request.run_key for request in asked}) == 2
+    again = run_requests(deployment, "retail_trans_catch_up", now)
+    assert isinstance(again, list)
+    assert [request.run_key for request in again] == [request.run_key for request in asked]
+
+    assert deployment.compact(8, 10).success
+    left = run_requests(deployment, "retail_trans_catch_up", now)
+    assert isinstance(left, list)
+    assert [request.tags[RANGE[0]] for request in left] == [partition_key(deployment.hour(20))]
+    assert deployment.compact(20, 20).success
+    assert "are up to date" in str(run_requests(deployment, "retail_trans_catch_up", now))
+
+
+def test_catching_up_with_days_asks_for_those_that_are_not_what_they_would_be(deployment: Deployment) -> None:
+    now = datetime.now(UTC)
+    deployment.put(1, 1)
+    assert deployment.compact(0, 2).success
+    day = hours.day_key(deployment.hour(1).date())
+    asked = run_requests(deployment, "retail_trans_catch_up_days", now)
+    assert isinstance(asked, list)
+    assert [tuple(request.tags[name] for name in RANGE) for request in asked] == [(day, day)]
+    names = [table.name for table in deployment.lake.feed.processed]
+    assert deployment.run(*names, tags={"dagster/partition": day}).success
+    assert "up to date" in str(run_requests(deployment, "retail_trans_catch_up_days", now))
+
+
+def test_what_the_schedules_ask_for_runs(deployment: Deployment) -> None:
+    deployment.put(29, 1)
+    deployment.lake.make_tables()
+    for name in ("retail_trans_catch_up", "retail_trans_catch_up_days"):
+        asked = run_requests(deployment, name, datetime.now(UTC))
+        assert isinstance(asked, list)
+        schedule = deployment.definitions.resolve_schedule_def(name)
+        job = deployment.definitions.resolve_job_def(schedule.job_name)
+        for request in asked:
+            result = job.execute_in_process(instance=deployment.instance, tags=request.tags)
+            assert result.success
+    assert len(deployment.lake.select("transactions")) == 1
+
+
+def test_everything_that_is_loaded_is_loadable_and_on(deployment: Deployment) -> None:
+    definitions = deployment.definitions
+    dg.Definitions.validate_loadable(definitions)
+    repository = definitions.get_repository_def()
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    assert {"retail_trans_arrivals", "automation", "run_failures"} <= set(sensors)
+    assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    assert {"retail_trans_catch_up", "retail_trans_catch_up_days", "retail_trans_nightly_crawl"} <= set(
+        schedules
+    )
+    assert {schedule.default_status for schedule in schedules.values()} == {dg.DefaultScheduleStatus.RUNNING}
+    assert {schedule.execution_timezone for schedule in schedules.values()} == {"UTC"}
+
+
+def test_hours_and_days_backfill_in_one_run(deployment: Deployment) -> None:
+    graph = deployment.definitions.resolve_asset_graph()
+    for name in ("catalog", "compacted", "transactions", "sales_hourly", "product_daily"):
+        node = graph.get(deployment.key(name))
+        assert node.backfill_policy == dg.BackfillPolicy.single_run(), name
+    assert not graph.get(deployment.key("raw")).is_executable
+    assert not graph.get(deployment.key("event_days")).is_executable
+
+
+def test_settings_of_another_deployment_give_other_partitions(deployment: Deployment) -> None:
+    from retail_analytics.definitions import build_definitions
+
+    later = dataclasses.replace(
+        deployment.lake.settings, first_hours={"retail_trans": deployment.start + 5 * hours.HOUR}
+    )
+    graph = build_definitions(later).resolve_asset_graph()
+    partitions = graph.get(deployment.key("compacted")).partitions_def
+    assert partitions is not None
+    assert partitions.get_first_partition_key() == partition_key(deployment.hour(5))
+    assert not partitions.has_partition_key(partition_key(deployment.hour(4)))
