@@ -144,8 +144,9 @@ def _load(deployment: LocalDeployment, feed: Feed, folder: Path) -> Settings:
 def _rounds(lake: _Lake, instance: dg.DagsterInstance) -> Iterator[float]:
     """Seconds from put to published, an hour a round, without end."""
     chance = random.Random(_SEED)  # noqa: S311 - moments to put at, no secrets
-    records = live_records(lake.feed, _SEED)
     hour = lake.closed_until()
+    # Events of the hour itself, so that what follows downstream is one day, in one run.
+    records = live_records(lake.feed, _SEED, now=lambda: hour)
     while True:
         hour -= hours.HOUR
         harness.wait_until_quiet(instance, _STILL_SECONDS, _ROUND_SECONDS)

@@ -55,7 +55,7 @@ def listens(port: int) -> bool:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether a process is there and has not ended; a pid that went to another process meanwhile is not it."""
+    """Whether a process is there and has not ended; another one that got its pid since is not it."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

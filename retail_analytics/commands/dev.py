@@ -74,8 +74,6 @@ class Dev:
             fresh=self.fresh,
         ) as deployment:
             settings = deployment.begin_history(self.feed, datetime.now(UTC))
-            if deployment.cloud.restored:
-                _tell(f"{deployment.cloud.restored} --fresh begins anew.")
             first_hour = read_first_hour(settings) or self._load(settings)
             settings = deployment.begin_history(self.feed, first_hour)
             _tell(f"AWS endpoint {deployment.cloud.endpoint_url}, OpenSearch {settings.opensearch_url}")

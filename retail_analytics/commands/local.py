@@ -87,6 +87,8 @@ def local_deployment(
     if fresh or not keep_state or not cloud.has_state(state):
         shutil.rmtree(state, ignore_errors=True)
     running = cloud.start(state, port=port, die_with_parent=True, keep_state=keep_state)
+    if running.restored is not None:
+        _tell(f"{running.restored} --fresh begins anew.")
     before = {name: os.environ.get(name) for name in ("DAGSTER_HOME", "RETAIL_FIRST_HOUR")}
     try:
         with running.applied():
@@ -146,7 +148,7 @@ def dagster_home(running: cloud.EmbeddedCloud, state: Path) -> Path:
                 f" {running.id}: start both anew with --fresh."
             )
         if not running.restored.clean:
-            print(meaning_for_dagster(running.restored, Settings.from_env()), file=sys.stderr, flush=True)
+            _tell(meaning_for_dagster(running.restored, Settings.from_env()))
     home.mkdir(parents=True, exist_ok=True)
     identity.write_text(running.id)
     shutil.copy(_INSTANCE_FILE, home / "dagster.yaml")
@@ -183,3 +185,7 @@ def handler(feed: Feed, settings: Settings) -> FunctionSpec:
         on_failure=f"s3://{settings.bucket}/dead-letters/{feed.name}/unhandled/",
         timeout_seconds=300,
     )
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

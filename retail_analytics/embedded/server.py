@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
 
     from retail_analytics.embedded.gate import Gate
-    from retail_analytics.embedded.state.keeper import Keeper, KeptFunction
+    from retail_analytics.embedded.state.keeper import Keeper
+    from retail_analytics.embedded.state.writing import KeptFunction
 
 LOG = logging.getLogger(__name__)
 MEBIBYTE = 1024 * 1024

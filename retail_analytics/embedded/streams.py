@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 MAX_RECORDS_PER_PUT = 500
 MAX_SHARDS_PER_PAGE = 100
+MAX_STREAMS_PER_PAGE = 100
 MAX_BYTES_PER_PUT = 10 * 1024 * 1024
 MAX_RECORD_BYTES = 1024 * 1024
 
@@ -280,10 +281,23 @@ def _describe_stream(response: KinesisResponse) -> ActionResult:
     return ActionResult(found)
 
 
+def _list_streams(response: KinesisResponse) -> ActionResult:
+    """ListStreams a page at a time, with the NextToken that moto leaves out."""
+    asked = response._get_param
+    after = asked("NextToken") or asked("ExclusiveStartStreamName") or ""
+    streams = {stream.stream_name: stream for stream in response.kinesis_backend.list_streams()}
+    rest = sorted(name for name in streams if name > after)
+    page = rest[: asked("Limit") or MAX_STREAMS_PER_PAGE]
+    summaries = [streams[name].to_json_summary()["StreamDescriptionSummary"] for name in page]
+    answer = {"StreamNames": page, "StreamSummaries": summaries, "HasMoreStreams": len(page) < len(rest)}
+    return ActionResult({**answer, **({"NextToken": page[-1]} if answer["HasMoreStreams"] else {})})
+
+
 def install() -> None:
     """Replace moto's Kinesis backend; to be called before serving."""
     replace_backend(kinesis_backends, StreamBackend)
-    KinesisResponse.describe_stream = _describe_stream  # type: ignore[method-assign]
+    KinesisResponse.list_streams = _list_streams  # type: ignore[method-assign,assignment]
+    KinesisResponse.describe_stream = _describe_stream  # type: ignore[method-assign,assignment]
 
 
 def find_stream(region: str, name: str) -> OrderedStream | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,10 @@ from botocore.exceptions import ClientError
 
 from retail_analytics.embedded import cloud
 from retail_analytics.embedded.cloud import CloudError
+from retail_analytics.embedded.functions import FunctionSpec
 from retail_analytics.embedded.state.folder import FOLDER_NAME, MANIFEST_NAME
 from retail_analytics_tests.embedded.lives import (
+    HANDLERS,
     Restartable,
     delivery_stream,
     make_stream,
@@ -82,6 +86,35 @@ def test_a_kill_before_anything_was_written_again_is_told_too(place: Restartable
     with place.running() as running:
         assert running.restored is not None
         assert not running.restored.clean
+
+
+def test_a_search_server_that_died_does_not_keep_the_rest_from_being_kept(place: Restartable) -> None:
+    spec = FunctionSpec(
+        name="keep",
+        handler=f"{HANDLERS}.keep",
+        stream="s",
+        environment={"BUCKET": "lake", "PREFIX": "function/"},
+    )
+    with place.running() as running:
+        boto3.client("s3").create_bucket(Bucket="lake")
+        make_stream("s")
+        running.add_function(spec)
+        put_numbers("s", range(10))
+        until(lambda: running.status()["functions"][0]["records_done"] == 10)
+        search(running, "PUT", "/x/_doc/1?refresh=true", {"a": 1})
+        assert running.keep_now()
+        os.kill(running.address.opensearch_pid, signal.SIGKILL)
+        until(lambda: not running.status()["opensearch"]["alive"])
+        put_numbers("s", range(10, 30))
+        until(lambda: running.status()["functions"][0]["records_done"] == 30)
+        assert running.keep_now()
+        assert "does not answer" in running.status()["snapshot"]["problem"]
+    with place.running() as running:
+        assert search(running, "GET", "/x/_count")["count"] == 1
+        # What the index as it was cannot know is handed over again; nothing else is.
+        again = Counter(range(30)) + Counter(range(10, 30))
+        until(lambda: numbers_in("lake", "function/") == again)
+        assert running.status()["snapshot"]["problem"] is None
 
 
 def test_an_index_that_nobody_wrote_to_is_not_written_anew(place: Restartable) -> None:

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from retail_analytics.commands import jobs
-from retail_analytics.embedded.provision import provision
+from retail_analytics.embedded.provision import IDENTITY_KEY
 from retail_analytics.feeds import get_feed
 from retail_analytics.lake import hours
 from retail_analytics.settings import Settings, format_first_hours
@@ -29,9 +29,11 @@ def make_lake(cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> Lake:
     suffix = uuid.uuid4().hex[:10]
     monkeypatch.setenv("RETAIL_BUCKET", f"lake-{suffix}")
     monkeypatch.setenv("RETAIL_DATABASE", f"lake_{suffix}")
-    settings = Settings.from_env()
-    provision(settings, (), cloud.id)
-    return Lake.of(settings, get_feed("retail_trans"))
+    made = Lake.of(Settings.from_env(), get_feed("retail_trans"))
+    made.s3.create_bucket(Bucket=made.settings.bucket)
+    made.s3.put_object(Bucket=made.settings.bucket, Key=IDENTITY_KEY, Body=cloud.id.encode())
+    made.glue.create_database(DatabaseInput={"Name": made.settings.database})
+    return made
 
 
 @pytest.fixture

@@ -147,55 +147,50 @@ def run_requests(deployment: Deployment, name: str, at: datetime) -> list[dg.Run
     return list(result.run_requests or ()) or result.skip_message or ""
 
 
-def test_catching_up_asks_for_one_run_a_stretch(deployment: Deployment) -> None:
+def requested(deployment: Deployment, name: str, at: datetime) -> list[dg.RunRequest]:
+    found = run_requests(deployment, name, at)
+    assert isinstance(found, list), found
+    return found
+
+
+def run_request(deployment: Deployment, name: str, request: dg.RunRequest) -> None:
+    """Run what a schedule asked for, as its own job."""
+    schedule = deployment.definitions.resolve_schedule_def(name)
+    job = deployment.definitions.resolve_job_def(schedule.job_name)
+    assert job.execute_in_process(instance=deployment.instance, tags=request.tags).success
+
+
+def ranges(requests: list[dg.RunRequest]) -> list[tuple[str, ...]]:
+    return [tuple(request.tags[name] for name in RANGE) for request in requests]
+
+
+def test_catching_up_asks_for_a_run_a_stretch_until_all_is_up_to_date(deployment: Deployment) -> None:
+    by_hour, by_day = "retail_trans_catch_up", "retail_trans_catch_up_days"
     now = datetime.now(UTC)
     for count in (8, 9, 10, 20):
         deployment.put(count, count)
     deployment.lake.make_tables()
-    asked = run_requests(deployment, "retail_trans_catch_up", now)
-    assert isinstance(asked, list)
-    assert [tuple(request.tags[name] for name in RANGE) for request in asked] == [
+    asked = requested(deployment, by_hour, now)
+    assert ranges(asked) == [
         (partition_key(deployment.hour(8)), partition_key(deployment.hour(10))),
         (partition_key(deployment.hour(20)), partition_key(deployment.hour(20))),
     ]
-    assert len({request.run_key for request in asked}) == 2
-    again = run_requests(deployment, "retail_trans_catch_up", now)
-    assert isinstance(again, list)
-    assert [request.run_key for request in again] == [request.run_key for request in asked]
+    keys = [request.run_key for request in asked]
+    assert len(set(keys)) == 2
+    assert [request.run_key for request in requested(deployment, by_hour, now)] == keys
 
-    assert deployment.compact(8, 10).success
-    left = run_requests(deployment, "retail_trans_catch_up", now)
-    assert isinstance(left, list)
-    assert [request.tags[RANGE[0]] for request in left] == [partition_key(deployment.hour(20))]
-    assert deployment.compact(20, 20).success
-    assert "are up to date" in str(run_requests(deployment, "retail_trans_catch_up", now))
+    run_request(deployment, by_hour, asked[0])
+    left = requested(deployment, by_hour, now)
+    assert ranges(left) == ranges(asked[1:])
+    run_request(deployment, by_hour, left[0])
+    assert "are up to date" in str(run_requests(deployment, by_hour, now))
 
-
-def test_catching_up_with_days_asks_for_those_that_are_not_what_they_would_be(deployment: Deployment) -> None:
-    now = datetime.now(UTC)
-    deployment.put(1, 1)
-    assert deployment.compact(0, 2).success
-    day = hours.day_key(deployment.hour(1).date())
-    asked = run_requests(deployment, "retail_trans_catch_up_days", now)
-    assert isinstance(asked, list)
-    assert [tuple(request.tags[name] for name in RANGE) for request in asked] == [(day, day)]
-    names = [table.name for table in deployment.lake.feed.processed]
-    assert deployment.run(*names, tags={"dagster/partition": day}).success
-    assert "up to date" in str(run_requests(deployment, "retail_trans_catch_up_days", now))
-
-
-def test_what_the_schedules_ask_for_runs(deployment: Deployment) -> None:
-    deployment.put(29, 1)
-    deployment.lake.make_tables()
-    for name in ("retail_trans_catch_up", "retail_trans_catch_up_days"):
-        asked = run_requests(deployment, name, datetime.now(UTC))
-        assert isinstance(asked, list)
-        schedule = deployment.definitions.resolve_schedule_def(name)
-        job = deployment.definitions.resolve_job_def(schedule.job_name)
-        for request in asked:
-            result = job.execute_in_process(instance=deployment.instance, tags=request.tags)
-            assert result.success
-    assert len(deployment.lake.select("transactions")) == 1
+    days = sorted({hours.day_key(deployment.hour(count).date()) for count in (8, 9, 10, 20)})
+    asked = requested(deployment, by_day, now)
+    assert ranges(asked) == [(days[0], days[-1])]
+    run_request(deployment, by_day, asked[0])
+    assert "up to date" in str(run_requests(deployment, by_day, now))
+    assert len(deployment.lake.select("transactions", "record_id")) == 4
 
 
 def test_everything_that_is_loaded_is_loadable_and_on(deployment: Deployment) -> None:

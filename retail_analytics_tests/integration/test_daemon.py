@@ -114,9 +114,12 @@ def history_revenue(dev: DevSession) -> Decimal:
         return sum((int(row["Quantity"]) * Decimal(row["Price"]) for row in csv.DictReader(file)), Decimal(0))
 
 
+def runs(dev: DevSession, **wanted: Any) -> list[dict[str, Any]]:
+    return list(dev.graphql(RUNS, filter=wanted)["runsOrError"]["results"])
+
+
 def runs_of(dev: DevSession, backfill: str) -> list[dict[str, Any]]:
-    found = dev.graphql(RUNS, filter={"tags": [{"key": "dagster/backfill", "value": backfill}]})
-    return list(found["runsOrError"]["results"])
+    return runs(dev, tags=[{"key": "dagster/backfill", "value": backfill}])
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,6 @@
 what it covers as Athena does, and refuses the rest by name.
 """
 
-from retail_analytics.embedded.athena.backend import install, uninstall
+from retail_analytics.embedded.athena.installation import install, uninstall
 
 __all__ = ["install", "uninstall"]

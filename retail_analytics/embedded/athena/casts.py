@@ -10,8 +10,8 @@ import re
 
 from sqlglot import exp
 
+from retail_analytics.embedded.athena.calls import call
 from retail_analytics.embedded.athena.errors import not_supported
-from retail_analytics.embedded.athena.functions import call
 
 _INTEGERS = {
     exp.DType.TINYINT: "tinyint",

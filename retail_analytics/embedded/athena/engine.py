@@ -13,6 +13,7 @@ import duckdb
 
 from retail_analytics.embedded.athena.macros import MACROS
 from retail_analytics.embedded.athena.objects import ObjectStore
+from retail_analytics.embedded.athena.strictness import QUESTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ class Engine:
         del self._connection
 
     def _lock_down(self) -> None:
-        for macro in MACROS:
+        for macro in (*MACROS, *QUESTIONS):
             self._connection.execute(macro)
         spill = str(self.folder / "spill").replace("'", "''")
         folder = str(self.folder).replace("'", "''")

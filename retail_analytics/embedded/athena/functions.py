@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from retail_analytics.embedded.athena.calls import call
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.formats import format_parts, joda_pattern, json_path, mysql_pattern
+from retail_analytics.embedded.athena.lambdas import map_filter, match, reduce, transform_map, zip_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +34,6 @@ class Function:
     high: int
     build: Build
     aggregate: bool = False
-
-
-def call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
-    """A call of a function of DuckDB; strings become string literals."""
-    values = [exp.Literal.string(item) if isinstance(item, str) else item for item in arguments]
-    return exp.Anonymous(this=name, expressions=values)
 
 
 def _text(name: str, what: str, argument: exp.Expr) -> str:
@@ -127,96 +123,6 @@ def _replace(_: str, arguments: Arguments) -> exp.Expr:
     return call("replace", *arguments, *([""] if len(arguments) == 2 else []))
 
 
-def _lambda(argument: exp.Expr, name: str, count: int) -> exp.Lambda:
-    if not isinstance(argument, exp.Lambda) or len(argument.expressions) != count:
-        raise QueryFailedError("TYPE_MISMATCH", f"{name} needs a lambda of {count} arguments")
-    return argument
-
-
-def _over_entries(body: exp.Lambda, key: exp.Expr, value: exp.Expr, item: str) -> exp.Lambda:
-    """The lambda `(k, v) -> body` as a lambda over one entry of a map."""
-    names = [parameter.name for parameter in body.expressions]
-    inner = substitute(body.this, dict(zip(names, (key, value), strict=True)))
-    return exp.Lambda(this=inner, expressions=[exp.to_identifier(item)])
-
-
-def substitute(tree: exp.Expr, values: dict[str, exp.Expr]) -> exp.Expr:
-    """Replaces a lambda's parameters; a lambda inside that reuses a name keeps its own."""
-    if isinstance(tree, exp.Lambda):
-        own = {parameter.name for parameter in tree.expressions}
-        values = {name: value for name, value in values.items() if name not in own}
-        inner = tree.copy()
-        inner.set("this", substitute(tree.this, values))
-        return inner
-    if isinstance(tree, exp.Identifier):
-        return values[tree.name].copy() if tree.name in values else tree.copy()
-    if isinstance(tree, exp.Column):
-        return values[tree.name].copy() if tree.name in values and not tree.table else tree.copy()
-    result = tree.copy()
-    for key, value in tree.args.items():
-        if isinstance(value, exp.Expr):
-            result.set(key, substitute(value, values))
-        elif isinstance(value, list):
-            result.set(
-                key, [substitute(item, values) if isinstance(item, exp.Expr) else item for item in value]
-            )
-    return result
-
-
-def _item(name: str) -> exp.Identifier:
-    return exp.to_identifier(name, quoted=True)
-
-
-def _entry(part: str) -> exp.Expr:
-    return call("struct_extract", _item("athena_e"), part)
-
-
-def _map_filter(name: str, arguments: Arguments) -> exp.Expr:
-    body = _lambda(arguments[1], name, 2)
-    kept = _over_entries(body, _entry("key"), _entry("value"), "athena_e")
-    return call("map_from_entries", call("list_filter", call("map_entries", arguments[0]), kept))
-
-
-def _transform_map(name: str, arguments: Arguments) -> exp.Expr:
-    made = _over_entries(_lambda(arguments[1], name, 2), _entry("key"), _entry("value"), "athena_e")
-    parts = {"key": _entry("key"), "value": _entry("value")}
-    parts["key" if name == "transform_keys" else "value"] = made.this
-    made.set(
-        "this",
-        exp.Struct(
-            expressions=[exp.PropertyEQ(this=exp.to_identifier(k), expression=v) for k, v in parts.items()]
-        ),
-    )
-    return call("map_from_entries", call("list_transform", call("map_entries", arguments[0]), made))
-
-
-def _reduce(name: str, arguments: Arguments) -> exp.Expr:
-    step, last = _lambda(arguments[2], name, 2), _lambda(arguments[3], name, 1)
-    folded = call("list_reduce", arguments[0], step, arguments[1])
-    if isinstance(last.this, exp.Identifier) and last.this.name == last.expressions[0].name:
-        return folded
-    return call(
-        "list_extract", call("list_transform", call("list_value", folded), last), exp.Literal.number(1)
-    )
-
-
-def _match(name: str, arguments: Arguments) -> exp.Expr:
-    body = _lambda(arguments[1], name, 1)
-    if name == "all_match":
-        body.set("this", exp.Not(this=exp.Paren(this=body.this)))
-    size = call("len", call("list_filter", arguments[0], body))
-    zero = exp.Literal.number(0)
-    return exp.Paren(
-        this=exp.GT(this=size, expression=zero) if name == "any_match" else exp.EQ(this=size, expression=zero)
-    )
-
-
-def _zip_with(name: str, arguments: Arguments) -> exp.Expr:
-    sides = [call("struct_extract", _item("athena_e"), exp.Literal.number(n)) for n in (1, 2)]
-    made = _over_entries(_lambda(arguments[2], name, 2), sides[0], sides[1], "athena_e")
-    return call("list_transform", call("list_zip", arguments[0], arguments[1]), made)
-
-
 def _extreme_by(name: str, arguments: Arguments) -> exp.Expr:
     """min_by(x, y): the x of the least y, NULL or not; min_by(x, y, n): the x of the n least, an array."""
     side = "arg_min" if name == "min_by" else "arg_max"
@@ -281,9 +187,7 @@ FUNCTIONS: dict[str, Function] = {
         2,
     ),
     **_renamed("regexp_split=regexp_split_to_array", 2),
-    **_renamed(
-        "substr=athena_substr substring=athena_substr regexp_extract_all=regexp_extract_all", 2, 3
-    ),
+    **_renamed("substr=athena_substr substring=athena_substr regexp_extract_all=regexp_extract_all", 2, 3),
     **_table(_macro, "codepoint", 1),
     **_table(_macro, "regexp_count", 2),
     **_table(_macro, "split_part split_to_map", 3),
@@ -359,11 +263,11 @@ FUNCTIONS: dict[str, Function] = {
     **_renamed("map=map", 0, 2),
     **_renamed("map_concat=map_concat zip=list_zip", 2, _MANY),
     **_renamed("row=row", 1, _MANY),
-    **_table(_map_filter, "map_filter", 2),
-    **_table(_transform_map, "transform_values transform_keys", 2),
-    **_table(_reduce, "reduce", 4),
-    **_table(_match, "any_match all_match none_match", 2),
-    **_table(_zip_with, "zip_with", 3),
+    **_table(map_filter, "map_filter", 2),
+    **_table(transform_map, "transform_values transform_keys", 2),
+    **_table(reduce, "reduce", 4),
+    **_table(match, "any_match all_match none_match", 2),
+    **_table(zip_with, "zip_with", 3),
     # binary
     **_table(_macro, "md5 sha1 sha256 from_utf8", 1),
     **_renamed("to_base64=to_base64 from_base64=from_base64", 1),

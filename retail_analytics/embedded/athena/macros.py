@@ -186,7 +186,8 @@ COLLECTIONS = (
     _macro(
         "subscript_error",
         "(x, k) AS CASE WHEN typeof(x) LIKE 'MAP(%)' THEN 'Key not present in map: ' || CAST(k AS VARCHAR) "
-        "WHEN starts_with(CAST(k AS VARCHAR), '-') THEN 'Array subscript is negative: ' || CAST(k AS VARCHAR) "
+        "WHEN starts_with(CAST(k AS VARCHAR), '-') THEN 'Array subscript is negative: ' || "
+        "CAST(k AS VARCHAR) "
         "WHEN CAST(k AS VARCHAR) = '0' THEN 'SQL array indices start at 1' "
         "ELSE 'Array subscript must be less than or equal to array length: ' || CAST(k AS VARCHAR) || ' > ' "
         "|| CAST(json_array_length(to_json(x)) AS VARCHAR) END",
@@ -310,34 +311,12 @@ BINARY = (
     _macro("bitwise_right_shift", "(a, b) AS CAST(a AS BIGINT) >> CAST(b AS BIGINT)"),
 )
 
-# Questions to the binder: each is true, or fails to bind with the mark that `strictness.py` looks for.
-_KIND = _macro(
-    "kind",
-    "(x) AS CASE WHEN typeof(x) IN ('TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'HUGEINT', 'FLOAT', 'DOUBLE') "
-    "OR typeof(x) LIKE 'DECIMAL(%' AND typeof(x) NOT LIKE '%[]' THEN 'number' "
-    "WHEN typeof(x) = 'VARCHAR' THEN 'text' WHEN typeof(x) = 'BOOLEAN' THEN 'boolean' "
-    "WHEN typeof(x) IN ('DATE', 'TIMESTAMP', 'TIMESTAMP WITH TIME ZONE') THEN 'instant' END",
+MACROS: tuple[str, ...] = (
+    _MANTISSA,
+    *ARITHMETIC,
+    *TEXT,
+    *JSON,
+    *COLLECTIONS,
+    *DATES,
+    *BINARY,
 )
-
-
-def _question(signature: str, fails: str, other: str) -> str:
-    name, _, parameters = signature.partition(" ")
-    return _macro(
-        name,
-        f"{parameters} AS struct_extract({{'fits': true}}, CASE WHEN {fails} "
-        f"THEN '~' || n || '~' || typeof(a) || '~' || typeof({other}) ELSE 'fits' END)",
-    )
-
-
-STRICTNESS = (
-    _question("alike (n, a, b)", "athena_kind(a) <> athena_kind(b)", "b"),
-    _question("condition (n, a)", "athena_kind(a) <> 'boolean'", "a"),
-    _question(
-        "joined (n, a, b)",
-        "athena_kind(a) IS NOT NULL AND athena_kind(b) IS NOT NULL "
-        "AND NOT (athena_kind(a) = 'text' AND athena_kind(b) = 'text')",
-        "b",
-    ),
-)
-
-MACROS: tuple[str, ...] = (_MANTISSA, _KIND, *STRICTNESS, *ARITHMETIC, *TEXT, *JSON, *COLLECTIONS, *DATES, *BINARY)

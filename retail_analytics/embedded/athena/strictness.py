@@ -1,4 +1,4 @@
-"""What Athena refuses and DuckDB forgives: comparisons across types, and aliases where only columns may stand.
+"""What Athena refuses and DuckDB forgives: comparisons across types, aliases in the place of columns.
 
 DuckDB's binder answers: a copy of the query, with a question about types in each doubtful place, is bound
 and never run. A question raises with its mark in the message; whatever else the copy fails with says
@@ -18,14 +18,43 @@ import duckdb
 from sqlglot import exp
 
 from retail_analytics.embedded.athena import grammar
+from retail_analytics.embedded.athena.calls import call
 from retail_analytics.embedded.athena.errors import QueryFailedError
-from retail_analytics.embedded.athena.functions import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from retail_analytics.embedded.athena.errors import Position
 
+_KINDS = {
+    "number": r"(?:(?:TINY|SMALL|BIG|HUGE)INT|INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\s*\d+\))",
+    "text": "VARCHAR",
+    "boolean": "BOOLEAN",
+    "instant": "(?:DATE|TIMESTAMP|TIMESTAMP WITH TIME ZONE)",
+}
+_KNOWN = f"(?:{'|'.join(_KINDS.values())})"
+_OTHERS = {
+    kind: f"(?:{'|'.join(pattern for other, pattern in _KINDS.items() if other != kind)})" for kind in _KINDS
+}
+
+
+def _question(name: str, fails: str) -> str:
+    """A macro that is true, or fails to bind where `number~type~type` matches the pattern.
+
+    DuckDB looks for a struct's field when it binds. Each operand stands once: it may be long. Types that no
+    kind holds, NULL's own among them, match nothing: nothing is said of them.
+    """
+    return (
+        f"CREATE MACRO athena_{name}(n, a, b) AS struct_extract({{'~': true}}, "
+        f"'~' || regexp_extract(n || '~' || typeof(a) || '~' || typeof(b), '^\\d+~(?:{fails})$'))"
+    )
+
+
+QUESTIONS = (
+    _question("alike", "|".join(f"{pattern}~{_OTHERS[kind]}" for kind, pattern in _KINDS.items())),
+    _question("condition", f"{_OTHERS['boolean']}~.*"),
+    _question("joined", f"{_OTHERS['text']}~{_KNOWN}|VARCHAR~{_OTHERS['text']}"),
+)
 _MARK = re.compile(r'Could not find key "~(\d+)~([^~"]*)~([^~"]*)"')
 _UNKNOWN_COLUMN = re.compile(r'Referenced column "([^"]+)" not found')
 _OPERATORS: dict[type[exp.Expr], str] = {
@@ -45,14 +74,33 @@ class _Questions:
     """What was asked, by number: Athena's error, its text with the two types, and the place."""
 
     asked: list[tuple[str, str, Position | None]] = field(default_factory=list)
+    numbers: dict[tuple[str, tuple[exp.Expr, ...]], int] = field(default_factory=dict)
+    answered: set[tuple[object, ...]] = field(default_factory=set)
 
     def ask(self, name: str, text: str, node: exp.Expr, macro: str, *operands: exp.Expr) -> exp.Expr | None:
-        """The question as an expression that is true, or fails to bind; None where nothing can be asked."""
+        """The question as an expression that is true, or fails to bind; None where nothing can be asked.
+
+        The same question has the same number: GROUP BY compares expressions by their text.
+        """
         if any(operand.find(exp.Query) for operand in operands):
             return None
-        self.asked.append((name, text, _place(node)))
-        number = exp.Literal.string(str(len(self.asked) - 1))
-        return call(f"athena_{macro}", number, *(operand.copy() for operand in operands))
+        if not self._is_news(node, text, operands):
+            return None
+        number = self.numbers.setdefault((macro, operands), len(self.asked))
+        if number == len(self.asked):
+            self.asked.append((name, text, _place(node)))
+        return call(f"athena_{macro}", str(number), operands[0].copy(), operands[-1].copy())
+
+    def _is_news(self, node: exp.Expr, text: str, operands: tuple[exp.Expr, ...]) -> bool:
+        """False for the same question with another literal in one WHERE or ON, which may hold hundreds."""
+        clause = node.find_ancestor(exp.Where, exp.Join, exp.Select, exp.Lambda)
+        if not isinstance(clause, (exp.Where, exp.Join)):
+            return True
+        shapes = (one.is_string if isinstance(one, exp.Literal) else one for one in operands)
+        key = (id(clause), text, *shapes)
+        news = key not in self.answered
+        self.answered.add(key)
+        return news
 
 
 def refuse_leniencies(
@@ -65,10 +113,13 @@ def refuse_leniencies(
     """
     _refuse_aliases(cursor, tree, locate)
     probe, questions = tree.copy(), _Questions()
-    for node in reversed(list(probe.walk())):
-        conditions = [one for one in _conditions(questions, node) if one is not None]
+    # the operands are asked about as they were: a question in each copy of a question would not end
+    for node, original in reversed(list(zip(probe.walk(), tree.walk(), strict=True))):
+        conditions = [one for one in _conditions(questions, original) if one is not None]
         if not conditions:
             continue
+        if isinstance(node, exp.In):
+            node.set("expressions", _telling(node.expressions))
         if isinstance(node, (exp.Where, exp.Having)):
             node.set("this", exp.and_(*conditions, node.this.copy()))
         else:
@@ -115,7 +166,9 @@ def _conditions(questions: _Questions, node: exp.Expr) -> Iterator[exp.Expr | No
         what, values = _alternatives(node)
         for value in values[1:]:
             text = f"All {what} must be the same type or coercible to a common type. Cannot find common type "
-            yield questions.ask("TYPE_MISMATCH", text + "between {0} and {1}", node, "alike", values[0], value)
+            yield questions.ask(
+                "TYPE_MISMATCH", text + "between {0} and {1}", node, "alike", values[0], value
+            )
 
 
 def _alternatives(node: exp.Expr) -> tuple[str, list[exp.Expr]]:

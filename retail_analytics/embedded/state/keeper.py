@@ -9,17 +9,13 @@ state does not know. What cannot be kept is an error in the log, and the snapsho
 
 from __future__ import annotations
 
-import gc
 import logging
-import os
 import pickle
-import signal
 import threading
 import time
-import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from moto.athena.models import athena_backends
 from moto.glue.models import glue_backends
@@ -30,6 +26,14 @@ from retail_analytics.embedded.crawler.backend import Crawler
 from retail_analytics.embedded.state import bodies, pickling
 from retail_analytics.embedded.state.bodies import Packs
 from retail_analytics.embedded.state.folder import Manifest, SnapshotError, forget, publish
+from retail_analytics.embedded.state.search_index import SearchGoneError
+from retail_analytics.embedded.state.writing import (
+    CHILD_SECONDS,
+    KeptFunction,
+    await_child,
+    fork_writer,
+    write_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,18 +44,8 @@ if TYPE_CHECKING:
     from retail_analytics.embedded.state.search_index import SearchIndex
 
 LOG = logging.getLogger(__name__)
-CHILD_SECONDS = 120.0
 # Snapshots take at most this share of the time, however much there is to write.
 MOST_TIME = 0.05
-_FIRST_DESCRIPTOR = 3
-
-
-@dataclass(frozen=True)
-class KeptFunction:
-    """A function on a stream, and how far it had come."""
-
-    spec: dict[str, Any]
-    positions: dict[str, int] = field(default_factory=dict)
 
 
 def load(
@@ -122,6 +116,7 @@ class Keeper:
         # Of snapshots that fail, too: what they leave behind is not written over.
         self._number = manifest.number
         self._marks: Any = None
+        self._functions: dict[str, KeptFunction] = {}
         self.problem: str | None = None
         self._stop = threading.Event()
         self._taking = threading.Lock()
@@ -139,6 +134,7 @@ class Keeper:
         else:
             self._manifest = replace(self._manifest, clean=False)
             publish(self._folder, self._manifest)
+            self._functions = self._current_functions()
             self._marks = self._current_marks()
         self._thread.start()
 
@@ -169,8 +165,6 @@ class Keeper:
                 error,
                 exc_info=not isinstance(error, SnapshotError),
             )
-        else:
-            self.problem = None
 
     def keep(self) -> bool:
         """Take a snapshot if anything changed since the last; answers whether.
@@ -202,30 +196,57 @@ class Keeper:
         """What differs whenever there is something to keep."""
         deliveries = [(one["name"], one["objects"], one["failures"]) for one in firehose.status()]
         functions = {name: vars(one.counters).copy() for name, one in self._mappings().items()}
-        return self._gate.changes, self._search.marks(), deliveries, functions, _running()
+        try:
+            documents = self._search.marks()
+        except SearchGoneError:
+            documents = {}
+        return self._gate.changes, documents, deliveries, functions, _running()
+
+    def _current_functions(self) -> dict[str, KeptFunction]:
+        return {
+            name: KeptFunction(mapping.spec.to_json(), mapping.positions())
+            for name, mapping in self._mappings().items()
+        }
+
+    def _keep_search(self, number: int) -> dict[str, Any]:
+        """Have the index written, with the functions' positions from before; what was, if its server is gone.
+
+        Then the positions stay what they were too: the records since are handed over again at the next start.
+        """
+        functions = self._current_functions()
+        try:
+            kept = self._search.keep(number)
+        except SearchGoneError as error:
+            if not self._manifest.number:
+                raise
+            self.problem = f"{error} The index is kept as it was."
+            LOG.error("%s", self.problem)  # noqa: TRY400 - the sentence says it all
+            known = {name: function.positions for name, function in self._functions.items()}
+            self._functions = {
+                name: replace(function, positions=known.get(name, {})) for name, function in functions.items()
+            }
+            return self._manifest.search
+        self.problem = None
+        self._functions = functions
+        return kept
 
     def _take(self, *, clean: bool) -> None:
         begun = time.monotonic()
         self._number = number = self._number + 1
-        functions = {
-            name: KeptFunction(mapping.spec.to_json(), mapping.positions())
-            for name, mapping in self._mappings().items()
-        }
-        search = self._search.keep(number)
+        search = self._keep_search(number)
+        functions = self._functions
         self._packs.keep(f"bodies-{number:06d}.pack", tidy=True)
         path = self._folder / f"backends-{number:06d}.pickle"
         closed = time.monotonic()
         with self._gate.closed():
             self._packs.keep(f"bodies-{number:06d}-late.pack", tidy=False)
             taken_at = _now()
-            child = None if clean else os.fork()
-            if child == 0:
-                _write_and_exit(path, functions)
+            child = None if clean else fork_writer(path, functions)
         open_again = time.monotonic()
         if child is None:
             write_state(path, functions)
         else:
-            _await(child)
+            await_child(child)
         manifest = replace(
             self._manifest,
             taken_at=taken_at,
@@ -266,52 +287,3 @@ def _running() -> tuple[str, ...]:
         if isinstance(crawler, Crawler) and crawler.status != "READY"
     )
     return (*queries, *crawls)
-
-
-def write_state(path: Path, functions: dict[str, KeptFunction]) -> None:
-    """Write the services' state to a file, and see it on disk."""
-    with path.open("xb") as file:
-        state = {"backends": pickling.backends_in_use(), "functions": functions}
-        pickling.StatePickler(file, pickle.HIGHEST_PROTOCOL).dump(state)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_and_exit(path: Path, functions: dict[str, KeptFunction]) -> NoReturn:
-    """In the child: write, and end without running anything of the server's."""
-    status = 1
-    try:
-        # What is collected could ask for a lock that a thread held which is not in this process.
-        gc.disable()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        # The folder's lock and the search server's standard input live as long as anyone holds them open.
-        os.closerange(_FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
-        write_state(path, functions)
-        status = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, the parent learns of it and this process ends
-        os.write(2, traceback.format_exc().encode())
-    finally:
-        os._exit(status)
-
-
-def _await(child: int) -> None:
-    """Wait for the child.
-
-    Raises:
-        SnapshotError: It failed, or took too long.
-    """
-    deadline = time.monotonic() + CHILD_SECONDS
-    pause = 0.005
-    while True:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            break
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            raise SnapshotError(f"writing the services' state took over {CHILD_SECONDS:.0f} s.")
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.1)
-    if status:
-        raise SnapshotError("the services' state could not be written; the lines above say why.")

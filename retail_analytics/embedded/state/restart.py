@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from retail_analytics.embedded import firehose
 from retail_analytics.embedded.gate import Gate
 from retail_analytics.embedded.state.folder import FOLDER_NAME, Manifest, read_manifest
-from retail_analytics.embedded.state.keeper import Keeper, KeptFunction, load
+from retail_analytics.embedded.state.keeper import Keeper, load
 from retail_analytics.embedded.state.search_index import SearchIndex
+from retail_analytics.embedded.state.writing import KeptFunction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +74,8 @@ class Restart:
         """Begin to keep the cloud's state; None for a cloud that keeps nothing."""
         if self.gate is None or self._index is None:
             return None
-        self._folder.mkdir(exist_ok=True)
+        # Pickles run what they say: nobody else is to write them.
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         before = self.manifest or Manifest.empty(address.id)
         before = replace(before, addresses=_parts(address))
         keeper = Keeper(self._folder, self._seconds, self.gate, self._index, mappings, before)

@@ -19,13 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PAGE_DOCUMENTS = 2000
+# As many as a page may hold: each page costs the server a look at the whole index.
+PAGE_DOCUMENTS = 10_000
 # The server takes many times a bulk's size in memory.
 MAX_BULK_BYTES = 4 * 1024 * 1024
 _TIMEOUT_SECONDS = 60.0
 _KEEP_ALIVE = "5m"
+# The last key of a hit.
+_SORT = b'"sort":['
 # Settings that the server gives an index itself.
 _GIVEN = ("creation_date", "provided_name", "uuid", "version")
+
+
+class SearchGoneError(SnapshotError):
+    """The search server does not answer at all."""
 
 
 class SearchIndex:
@@ -60,7 +67,7 @@ class SearchIndex:
             mark = marks[name]
             before = self.known.get(name)
             if before is not None and before[0] == mark:
-                documents = {key: before[1][key] for key in ("file", "documents")}
+                documents = {"file": before[1]["file"]}
             else:
                 documents = self._write(name, f"documents-{number:06d}-{position}.jsonl.gz")
             entry = {"name": name, **_description(described[name]), **documents}
@@ -79,23 +86,18 @@ class SearchIndex:
         }
 
     def _write(self, index: str, name: str) -> dict[str, Any]:
-        """Write an index's documents as lines of a bulk request."""
-        count = 0
+        """Write an index's documents: the server's pages as they come, a line each."""
         with (self._folder / name).open("wb") as raw:
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as file:
-                for hit in self._documents(index):
-                    action = {"_id": hit["_id"], "version": hit["_version"], "version_type": "external_gte"}
-                    if "_routing" in hit:
-                        action["routing"] = hit["_routing"]
-                    lines = json.dumps({"index": action}) + "\n" + json.dumps(hit["_source"]) + "\n"
-                    file.write(lines.encode())
-                    count += 1
+                for page in self._pages(index):
+                    # Taken apart at the restart: here others wait for this process's interpreter.
+                    file.write(page.replace(b"\n", b" ") + b"\n")
             raw.flush()
             os.fsync(raw.fileno())
-        return {"file": name, "documents": count}
+        return {"file": name}
 
-    def _documents(self, index: str) -> Iterator[dict[str, Any]]:
-        """Every document as of one moment."""
+    def _pages(self, index: str) -> Iterator[bytes]:
+        """Every document as of one moment, in pages."""
         path = f"/{index}/_search/point_in_time?keep_alive={_KEEP_ALIVE}"
         view = self._call("POST", path)["pit_id"]
         search: dict[str, Any] = {
@@ -104,12 +106,16 @@ class SearchIndex:
             "query": {"match_all": {}},
             "sort": [{"_shard_doc": "asc"}],
             "pit": {"id": view, "keep_alive": _KEEP_ALIVE},
-            "track_total_hits": False,
+            "track_total_hits": True,
         }
         try:
-            while hits := self._call("POST", "/_search", search)["hits"]["hits"]:
-                yield from hits
-                search["search_after"] = hits[-1]["sort"]
+            while True:
+                page = self._send("POST", "/_search", search)
+                last = page.rfind(_SORT)
+                if last < 0:
+                    return
+                yield page
+                search["search_after"] = json.loads(page[last + len(_SORT) - 1 : page.index(b"]", last) + 1])
         finally:
             self._call("DELETE", "/_search/point_in_time", {"pit_id": [view]})
 
@@ -133,19 +139,26 @@ class SearchIndex:
         return total
 
     def _fill(self, entry: dict[str, Any]) -> int:
+        name, expected = entry["name"], 0
         with gzip.open(self._folder / entry["file"], "rb") as file:
-            for chunk in _chunks(iter(file)):
-                answer = self._call("POST", f"/{entry['name']}/_bulk", chunk)
-                if answer["errors"]:
-                    failed = next(item["index"] for item in answer["items"] if "error" in item["index"])
-                    raise SnapshotError(f"document {failed['_id']} of {entry['name']}: {failed['error']}.")
-        self._call("POST", f"/{entry['name']}/_refresh")
-        count = int(self._call("GET", f"/{entry['name']}/_count")["count"])
-        if count != entry["documents"]:
-            raise SnapshotError(f"index {entry['name']} has {count} of {entry['documents']} documents.")
+            for line in file:
+                hits = json.loads(line)["hits"]
+                expected = hits["total"]["value"]
+                for chunk in _chunks(hits["hits"]):
+                    answer = self._call("POST", f"/{name}/_bulk", chunk)
+                    if answer["errors"]:
+                        failed = next(item["index"] for item in answer["items"] if "error" in item["index"])
+                        raise SnapshotError(f"document {failed['_id']} of {name}: {failed['error']}.")
+        self._call("POST", f"/{name}/_refresh")
+        count = int(self._call("GET", f"/{name}/_count")["count"])
+        if count != expected:
+            raise SnapshotError(f"index {name} has {count} of {expected} documents; start anew with --fresh.")
         return count
 
     def _call(self, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> Any:
+        return json.loads(self._send(method, path, body))
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> bytes:
         kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         request = urllib.request.Request(  # noqa: S310 - our own loopback address
@@ -153,12 +166,13 @@ class SearchIndex:
         )
         try:
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
-                return json.load(response)
+                answer: bytes = response.read()
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")[:500]
             raise SnapshotError(f"the search server refused {method} {path}: {said}") from error
         except OSError as error:
-            raise SnapshotError(f"the search server does not answer {method} {path}: {error}.") from error
+            raise SearchGoneError(f"the search server does not answer {method} {path}: {error}.") from error
+        return answer
 
 
 def _description(index: dict[str, Any]) -> dict[str, Any]:
@@ -166,16 +180,19 @@ def _description(index: dict[str, Any]) -> dict[str, Any]:
     return {"settings": {"index": settings}, "mappings": index["mappings"], "aliases": index["aliases"]}
 
 
-def _chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Pairs of lines, joined up to a bulk's size."""
+def _chunks(hits: list[dict[str, Any]]) -> Iterator[bytes]:
+    """Documents as bulk requests of a bearable size."""
     chunk: list[bytes] = []
     size = 0
-    for action in lines:
-        document = next(lines)
-        if chunk and size + len(action) + len(document) > MAX_BULK_BYTES:
+    for hit in hits:
+        action = {"_id": hit["_id"], "version": hit["_version"], "version_type": "external_gte"}
+        if "_routing" in hit:
+            action["routing"] = hit["_routing"]
+        lines = f"{json.dumps({'index': action})}\n{json.dumps(hit['_source'])}\n".encode()
+        if chunk and size + len(lines) > MAX_BULK_BYTES:
             yield b"".join(chunk)
             chunk, size = [], 0
-        chunk += [action, document]
-        size += len(action) + len(document)
+        chunk.append(lines)
+        size += len(lines)
     if chunk:
         yield b"".join(chunk)

@@ -29,7 +29,9 @@ LOCATION
 """
 
 
-@covers("DDL", "`CREATE EXTERNAL TABLE … PARTITIONED BY … ROW FORMAT SERDE … STORED AS INPUTFORMAT … LOCATION`")
+@covers(
+    "DDL", "`CREATE EXTERNAL TABLE … PARTITIONED BY … ROW FORMAT SERDE … STORED AS INPUTFORMAT … LOCATION`"
+)
 def test_the_notes_table_reaches_glue(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     table = cloud.client("glue").get_table(DatabaseName="mydatabase", Name="retail_trans")["Table"]
@@ -155,7 +157,9 @@ def test_databases(cloud: Cloud) -> None:
     assert ("from_glue",) in cloud.rows("SHOW DATABASES")
 
 
-@covers("DDL", "`SHOW TABLES`, `SHOW COLUMNS`, `SHOW PARTITIONS`, `SHOW TBLPROPERTIES`, `DESCRIBE`, `DROP TABLE`")
+@covers(
+    "DDL", "`SHOW TABLES`, `SHOW COLUMNS`, `SHOW PARTITIONS`, `SHOW TBLPROPERTIES`, `DESCRIBE`, `DROP TABLE`"
+)
 def test_tables_are_listed_described_and_dropped(cloud: Cloud) -> None:
     cloud.rows(NOTES_DDL)
     assert cloud.rows("SHOW TABLES IN mydatabase 'retail*'") == [("retail_trans",)]

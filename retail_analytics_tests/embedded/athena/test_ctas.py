@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retail_analytics_tests.embedded.coverage import covers, refuses
 from retail_analytics_tests.embedded.athena.conftest import BUCKET
+from retail_analytics_tests.embedded.coverage import covers, refuses
 
 if TYPE_CHECKING:
     from retail_analytics_tests.embedded.athena.conftest import Cloud
@@ -23,7 +23,10 @@ PARTS = (
 )
 
 
-@covers("Writing", "`CREATE TABLE … WITH (format, external_location, partitioned_by, bucketed_by, bucket_count, write_compression) AS`")
+@covers(
+    "Writing",
+    "`CREATE TABLE … WITH (format, external_location, partitioned_by, bucketed_by, write_compression) AS`",
+)
 def test_a_partitioned_table_lies_where_it_was_asked_to(cloud: Cloud) -> None:
     cloud.rows(
         "CREATE TABLE mydatabase.t WITH (format = 'PARQUET', write_compression = 'SNAPPY', "
@@ -178,7 +181,10 @@ def test_an_hundred_open_writers_are_the_limit(cloud: Cloud) -> None:
     assert cloud.fails(many).startswith("HIVE_TOO_MANY_OPEN_PARTITIONS")
 
 
-@refuses("Writing", "partition columns that are not last, nameless or twofold columns, types that Hive cannot store, ORC, Iceberg")
+@refuses(
+    "Writing",
+    "partition columns that are not last, nameless and twofold columns, types unknown to Hive, ORC, Iceberg",
+)
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [

@@ -190,7 +190,10 @@ def test_columns_are_named(evaluate: Callable[..., Answer], sql: str, names: lis
     assert answer.columns == names
 
 
-@refuses("Queries", "malformed SQL (`line L:C: mismatched input …`), unknown tables, columns and functions, by name and place")
+@refuses(
+    "Queries",
+    "malformed SQL (`line L:C: mismatched input …`), unknown tables, columns, functions: by name and place",
+)
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retail_analytics_tests.embedded.coverage import covers, refuses
 from retail_analytics_tests.embedded.athena.conftest import BUCKET
+from retail_analytics_tests.embedded.coverage import covers, refuses
 
 if TYPE_CHECKING:
     from retail_analytics_tests.embedded.athena.conftest import Cloud

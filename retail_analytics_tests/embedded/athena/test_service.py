@@ -9,10 +9,9 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from retail_analytics_tests.embedded.coverage import covers, refuses
-from retail_analytics_tests.embedded.athena.conftest import BUCKET
-
 from retail_analytics.embedded.athena.backend import DuckAthenaBackend
+from retail_analytics_tests.embedded.athena.conftest import BUCKET
+from retail_analytics_tests.embedded.coverage import covers, refuses
 
 if TYPE_CHECKING:
     from retail_analytics_tests.embedded.athena.conftest import Cloud
@@ -179,7 +178,10 @@ def test_a_token_starts_one_query(cloud: Cloud) -> None:
         cloud.start("SELECT 2", ClientRequestToken=token)
 
 
-@covers("Athena's service", "workgroups: enforced output location (which refuses `external_location`), disabled ones")
+@covers(
+    "Athena's service",
+    "workgroups: enforced output location (which refuses `external_location`), disabled ones",
+)
 def test_a_workgroup_may_enforce_its_output(cloud: Cloud) -> None:
     client = cloud.client("athena")
     results = {"OutputLocation": f"s3://{BUCKET}/of-the-group/"}
@@ -237,7 +239,10 @@ def test_executions_are_listed_and_described_in_batches(cloud: Cloud) -> None:
     assert found["UnprocessedQueryExecutionIds"][0]["QueryExecutionId"] == "nope"
 
 
-@covers("Athena's service", "`PREPARE`, `EXECUTE … USING`, `DEALLOCATE`, ExecutionParameters, and the API of prepared statements")
+@covers(
+    "Athena's service",
+    "`PREPARE`, `EXECUTE … USING`, `DEALLOCATE`, ExecutionParameters, and the API of prepared statements",
+)
 def test_prepared_statements(cloud: Cloud) -> None:
     cloud.rows("PREPARE add_up FROM SELECT ? + ? AS total")
     assert cloud.rows("EXECUTE add_up USING 1, 2") == [("3",)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 T = "FROM (VALUES (1, 'a', DATE '2010-12-01', true)) AS t(n, s, d, b)"
 OPERATOR = "TYPE_MISMATCH: line 1:{}: Cannot apply operator: {}"
 UNKNOWN = "COLUMN_NOT_FOUND: line 1:{}: Column '{}' cannot be resolved"
+SUBSCRIPT = "INVALID_FUNCTION_ARGUMENT: Array subscript must be less than or equal to array length: 5 > 2"
 REFUSED = [
     (f"SELECT n = '1' {T}", OPERATOR.format(8, "integer = varchar")),
     ("SELECT 1 = '1'", "TYPE_MISMATCH: Cannot apply operator: integer = varchar"),
@@ -24,7 +25,7 @@ REFUSED = [
     (f"SELECT count(*) {T} GROUP BY s HAVING count(*) > '0'", "TYPE_MISMATCH: "),
     (f"SELECT filter(ARRAY['a'], x -> x = 1) {T}", "TYPE_MISMATCH: "),
     (f"SELECT n IN (1, '2') {T}", "TYPE_MISMATCH: line 1:8: IN value and list items"),
-    (f"SELECT n BETWEEN '0' AND '2' {T}", "TYPE_MISMATCH: line 1:8: Cannot check if integer is BETWEEN varchar"),
+    (f"SELECT n BETWEEN '0' AND '2' {T}", "TYPE_MISMATCH: line 1:8: Cannot check if integer is"),
     (f"SELECT CASE WHEN b THEN 1 ELSE 'x' END {T}", "TYPE_MISMATCH: line 1:18: All CASE results"),
     (f"SELECT if(b, 1, 'x') {T}", "TYPE_MISMATCH: line 1:11: All IF results"),
     (f"SELECT coalesce(n, s) {T}", "TYPE_MISMATCH: "),
@@ -37,8 +38,7 @@ REFUSED = [
     (f"SELECT n AS k, k + 1 {T}", UNKNOWN.format(13, "k")),
     (f"SELECT s, count(*) AS k {T} GROUP BY s HAVING k > 0", UNKNOWN.format(23, "k")),
     (f"SELECT n AS k {T}, (VALUES 1) AS u(m) WHERE k = m", UNKNOWN.format(13, "k")),
-    ("SELECT ARRAY[1, 2][5]", "INVALID_FUNCTION_ARGUMENT: Array subscript must be less than or equal to array "
-     "length: 5 > 2"),
+    ("SELECT ARRAY[1, 2][5]", SUBSCRIPT),
     ("SELECT ARRAY[1][0]", "INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1"),
     ("SELECT ARRAY[1][-1]", "INVALID_FUNCTION_ARGUMENT: Array subscript is negative: -1"),
     ("SELECT split('a b', ' ')[3]", "INVALID_FUNCTION_ARGUMENT: Array subscript must be"),
@@ -63,7 +63,11 @@ DONE = [
 ]
 
 
-@refuses("Types and names", "comparing, joining, choosing among values of different types", "`||` of what is no text")
+@refuses(
+    "Types and names",
+    "comparing, joining, choosing among values of different types",
+    "`||` of what is no text",
+)
 @pytest.mark.parametrize(("sql", "reason"), REFUSED, ids=[case[0] for case in REFUSED])
 def test_it_is_refused_as_by_athena(evaluate: Callable[..., Answer], sql: str, reason: str) -> None:
     answer = evaluate(sql)
@@ -71,7 +75,11 @@ def test_it_is_refused_as_by_athena(evaluate: Callable[..., Answer], sql: str, r
     assert (answer.reason or "").startswith(reason)
 
 
-@refuses("Types and names", "aliases in WHERE, GROUP BY, HAVING", "`array[n]` out of range, `map[key]` without the key")
+@refuses(
+    "Types and names",
+    "aliases in WHERE, GROUP BY, HAVING",
+    "`array[n]` out of range, `map[key]` without the key",
+)
 @pytest.mark.parametrize("sql", DONE)
 def test_what_looks_alike_runs(evaluate: Callable[..., Answer], sql: str) -> None:
     answer = evaluate(sql)

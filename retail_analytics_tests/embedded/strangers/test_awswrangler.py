@@ -38,9 +38,7 @@ def write(place: Place, data: Any, mode: str, **more: Any) -> Any:
 
 def read(place: Place, sql: str, way: str = "regular", **more: Any) -> Any:
     location = place.path("unloaded") if way == "unload" else place.results
-    return wr.athena.read_sql_query(
-        sql, database=place.database, s3_output=location, **WAYS[way], **more
-    )
+    return wr.athena.read_sql_query(sql, database=place.database, s3_output=location, **WAYS[way], **more)
 
 
 @covers("awswrangler", "`athena.read_sql_query`: ctas_approach, without it, unload_approach")
@@ -84,7 +82,9 @@ def test_parameters(place: Place) -> None:
     assert counts == [[2], [2]]
 
 
-@covers("awswrangler", "`s3.to_parquet` into the catalog: append, overwrite, overwrite_partitions, new columns")
+@covers(
+    "awswrangler", "`s3.to_parquet` into the catalog: append, overwrite, overwrite_partitions, new columns"
+)
 def test_a_dataset_is_written(place: Place) -> None:
     count = "SELECT day, count(*) FROM w GROUP BY day ORDER BY day"
     write(place, frame(), "append")
@@ -108,7 +108,9 @@ def test_other_datasets(place: Place) -> None:
         athena_partition_projection_settings=settings, **options,
     )  # fmt: skip
     wr.s3.to_csv(frame(), path=place.path("c"), table="c", index=False, **options)
-    wr.s3.to_json(frame(), path=place.path("j"), table="j", orient="records", lines=True, index=False, **options)
+    wr.s3.to_json(
+        frame(), path=place.path("j"), table="j", orient="records", lines=True, index=False, **options
+    )
     for table in "bpcj":
         found = wr.athena.read_sql_table(table, database=place.database, s3_output=place.results)
         assert sorted(found["n"].tolist()) == [1, 2, 3], table
@@ -161,7 +163,10 @@ def test_partitions(place: Place) -> None:
     assert place.rows("SELECT sum(n) FROM c") == [(6,)]
 
 
-@covers("awswrangler", "`athena`: describe_table, show_create_table, create_ctas_table, unload, waits, columns' types")
+@covers(
+    "awswrangler",
+    "`athena`: describe_table, show_create_table, create_ctas_table, unload, waits, columns' types",
+)
 def test_statements(place: Place) -> None:
     where = {"database": place.database, "s3_output": place.results}
     described = wr.athena.describe_table("t", **where)

@@ -48,7 +48,10 @@ def test_s3_waiters(place: Place) -> None:
         client.get_waiter("object_exists").wait(Bucket=place.bucket, Key="y", WaiterConfig=once)
 
 
-@covers("boto3", "Glue paginators: get_partitions (with Expression), get_tables, get_databases, get_table_versions")
+@covers(
+    "boto3",
+    "Glue paginators: get_partitions (with Expression), get_tables, get_databases, get_table_versions",
+)
 def test_glue_lists(place: Place) -> None:
     glue, many = boto3.client("glue"), {"DatabaseName": place.database, "TableName": "many"}
     storage: Any = {"Columns": [{"Name": "a", "Type": "int"}], "Location": place.path("many")}
@@ -63,7 +66,11 @@ def test_glue_lists(place: Place) -> None:
             for k in range(first, first + 50)
         ]
         assert not glue.batch_create_partition(**many, PartitionInputList=inputs).get("Errors")
-    assert [len(page["Partitions"]) for page in pages("glue", "get_partitions", 100, **many)] == [100, 100, 50]
+    assert [len(page["Partitions"]) for page in pages("glue", "get_partitions", 100, **many)] == [
+        100,
+        100,
+        50,
+    ]
     found = pages("glue", "get_partitions", 100, **many, Expression="k < 120")
     assert sum(len(page["Partitions"]) for page in found) == 120
     tables = pages("glue", "get_tables", 1, DatabaseName=place.database)
@@ -94,10 +101,16 @@ def test_athena_lists(place: Place) -> None:
     assert place.database in [one["Name"] for page in databases for one in page["DatabaseList"]]
     tables = pages("athena", "list_table_metadata", 1, **catalog, DatabaseName=place.database)
     assert [one["Name"] for page in tables for one in page["TableMetadataList"]] == ["t"]
-    assert pages("athena", "list_data_catalogs")[0]["DataCatalogsSummary"][0]["CatalogName"] == "AwsDataCatalog"
+    assert (
+        pages("athena", "list_data_catalogs")[0]["DataCatalogsSummary"][0]["CatalogName"] == "AwsDataCatalog"
+    )
 
 
-@covers("boto3", "Kinesis waiters: stream_exists, stream_not_exists; paginators: list_shards, list_streams, describe_stream")
+@covers(
+    "boto3",
+    "Kinesis waiters: stream_exists, stream_not_exists",
+    "Kinesis paginators: list_shards, list_streams, describe_stream",
+)
 def test_kinesis(place: Place) -> None:
     client, name = boto3.client("kinesis"), place.database
     client.create_stream(StreamName=name, ShardCount=3)

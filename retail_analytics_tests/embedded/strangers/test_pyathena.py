@@ -35,7 +35,7 @@ FIRST = (
     dt.date(2010, 12, 1),
     1.5,
     Decimal("1.50"),
-    dt.datetime(2010, 12, 1, 8, 26),  # noqa: DTZ001 - Athena's timestamp has no zone
+    dt.datetime(2010, 12, 1, 8, 26),
     True,
     "x",
 )
@@ -130,7 +130,7 @@ class EmbeddedReader(AthenaArrowResultSetMetadataReader):
         )
 
 
-@covers("PyAthena", "arrow cursor, with its file system overridden as shown below")
+@covers("PyAthena", "arrow cursor, with its file system overridden as shown above")
 @pytest.mark.parametrize("options", [{}, {"unload": True}])
 def test_the_arrow_cursor(
     connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]

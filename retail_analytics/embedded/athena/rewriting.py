@@ -1,0 +1,272 @@
+"""From Athena's expressions to DuckDB's: a query's tree rewritten in place, before its tables are looked up.
+
+Belongs here: what each kind of expression becomes, and what is refused of them. Does not belong here: single
+functions (`functions.py`), tables and views (`translate.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from retail_analytics.embedded.athena import grammar
+from retail_analytics.embedded.athena.calls import call
+from retail_analytics.embedded.athena.casts import rewrite_cast, rewrite_extract, rewrite_zone
+from retail_analytics.embedded.athena.errors import SUBSCRIPT_MARK, QueryFailedError, not_supported
+from retail_analytics.embedded.athena.functions import FUNCTIONS, KNOWN_ELSEWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ANONYMOUS = "athena_col_"
+_TWO_COLUMNS_OF_ROWS = re.compile(r"map_keys\(STRUCT\(.*\)\[\]\)", re.DOTALL)
+# a row's field is looked for when the query is bound, where an array's item is when it runs
+_FIELD_BY_NUMBER = re.compile(rf'"index" argument in function "\w+" must be a constant|{SUBSCRIPT_MARK}')
+_ALLOWED = (
+    exp.And, exp.Anonymous, exp.Array, exp.Case, exp.Cast, exp.CurrentDate, exp.CurrentTimestamp,
+    exp.Exists, exp.Extract,
+    exp.GroupConcat, exp.If, exp.Localtimestamp, exp.Or, exp.ParseJSON, exp.StrPosition, exp.Struct,
+    exp.Substring, exp.Trim,
+    exp.TryCast, exp.Unnest,
+)  # fmt: skip
+_REFUSED: dict[type[exp.Expr], str] = {
+    exp.TableSample: "TABLESAMPLE",
+    exp.MatchRecognize: "MATCH_RECOGNIZE",
+    exp.Pivot: "PIVOT",
+    exp.Lateral: "LATERAL",
+    exp.Parameter: "a session variable",
+    exp.Version: "time travel (FOR TIMESTAMP AS OF)",
+    exp.Into: "SELECT INTO",
+    exp.Hint: "a hint",
+    exp.JSONExtract: "JSON_QUERY",
+    exp.Command: "this statement",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the tree alone does not tell of a query; DuckDB's binder finds out when it is wrong.
+
+    Attributes:
+        rows_into_two: UNNEST into two columns takes an array of rows, not a map.
+        fields_by_number: a subscript is the number of a row's field, not an array's or a map's.
+    """
+
+    rows_into_two: bool = False
+    fields_by_number: bool = False
+
+    def after(self, error: str) -> Reading:
+        """The reading to try when this one has failed; the same one when the query is wrong."""
+        if _TWO_COLUMNS_OF_ROWS.search(error):
+            return replace(self, rows_into_two=True)
+        if _FIELD_BY_NUMBER.search(error):
+            return replace(self, fields_by_number=True)
+        return self
+
+
+def rewrite(tree: exp.Expr, reading: Reading) -> None:
+    """Rewrites the query's expressions in place.
+
+    Raises:
+        QueryFailedError: what is not covered, by its name; a function that Athena does not have.
+    """
+    _lower(tree)
+    _refuse(tree)
+    _rewrite_expressions(tree, reading)
+
+
+def _lower(tree: exp.Expr) -> None:
+    for node in tree.find_all(exp.Identifier):
+        node.set("this", node.this.lower())
+    for column in tree.find_all(exp.Column):
+        column.set("db", None)
+        column.set("catalog", None)
+
+
+def _refuse(tree: exp.Expr) -> None:
+    for one in list(tree.find_all(exp.Anonymous)):
+        if str(one.this).lower() == "at_timezone" and len(one.expressions) == 2:
+            one.replace(exp.AtTimeZone(this=one.expressions[0], zone=one.expressions[1]))
+    for node in tree.walk():
+        if (name := _REFUSED.get(type(node))) is not None:
+            raise not_supported(name, grammar.position_of(node))
+        if isinstance(node, exp.Func) and not isinstance(node, _ALLOWED):
+            raise not_supported(node.sql_name().lower(), grammar.position_of(node))
+        if isinstance(node, exp.Placeholder):
+            raise QueryFailedError(
+                "INVALID_PARAMETER_USAGE", "Incorrect number of parameters: expected 1 but found 0"
+            )
+
+
+def _rewrite_expressions(tree: exp.Expr, reading: Reading) -> None:
+    for node in reversed(list(tree.walk())):
+        if isinstance(node, exp.Unnest):
+            _rewrite_unnest(node, rows_into_two=reading.rows_into_two)
+            continue
+        if isinstance(node, exp.Bracket) and reading.fields_by_number:
+            continue
+        for kind, rewrite in _REWRITES:
+            if isinstance(node, kind):
+                rewrite(node)
+                break
+
+
+def _replacing(make: Callable[[Any], exp.Expr]) -> Callable[[Any], None]:
+    def rewrite(node: Any) -> None:
+        made = make(node)
+        if made is not node:
+            node.replace(made)
+
+    return rewrite
+
+
+def _rewrite_sum(node: exp.Binary) -> exp.Expr:
+    """A date plus a day is a date, where DuckDB makes it a timestamp."""
+    if isinstance(node.expression, exp.Interval):
+        return call("cast_to_type", node.copy(), node.this.copy())
+    return node
+
+
+def _rewrite_subscript(node: exp.Bracket) -> exp.Expr:
+    """`array[9]` and `map['no key']` are errors, where DuckDB gives NULL.
+
+    A subquery stays as it is: it would run twice.
+    """
+    if len(node.expressions) != 1 or node.find(exp.Query):
+        return node
+    return call("athena_subscript", node.this, node.expressions[0])
+
+
+def _rewrite_substring(node: exp.Substring) -> exp.Expr:
+    parts = (node.this, node.args.get("start"), node.args.get("length"))
+    return call("athena_substr", *(part for part in parts if part is not None))
+
+
+def _rewrite_call(node: exp.Anonymous) -> None:
+    name = str(node.this).lower()
+    function = FUNCTIONS.get(name)
+    if function is None and name in KNOWN_ELSEWHERE:
+        raise not_supported(f"the function {name}", grammar.position_of(node))
+    if function is None:
+        raise QueryFailedError(
+            "FUNCTION_NOT_FOUND", f"Function '{name}' not registered", position=grammar.position_of(node)
+        )
+    arguments, distinct, order = _unwrapped(node.expressions)
+    if not function.low <= len(arguments) <= function.high:
+        raise QueryFailedError(
+            "FUNCTION_NOT_FOUND",
+            f"Unexpected parameters for function {name}: {len(arguments)} given, "
+            f"{function.low}{'' if function.low == function.high else f' to {function.high}'} expected",
+            position=grammar.position_of(node),
+        )
+    made = function.build(name, arguments)
+    if function.aggregate and isinstance(made, exp.Anonymous):
+        if order is not None:
+            made.expressions[-1].replace(
+                exp.Order(this=made.expressions[-1].copy(), expressions=order.expressions)
+            )
+        if distinct:
+            made.set("expressions", [exp.Distinct(expressions=list(made.expressions))])
+    if name == "avg":
+        _keep_decimals(node, made)
+        return
+    node.replace(_finished(name, made))
+
+
+def _finished(name: str, made: exp.Expr) -> exp.Expr:
+    return call("athena_distinct_entries", made) if name == "map_agg" else made
+
+
+def _unwrapped(arguments: list[exp.Expr]) -> tuple[list[exp.Expr], bool, exp.Order | None]:
+    """The arguments without DISTINCT and ORDER BY, which sqlglot wraps around them."""
+    order: exp.Order | None = None
+    distinct = False
+    plain = list(arguments)
+    if len(plain) == 1 and isinstance(plain[0], exp.Order):
+        order = plain[0]
+        plain = [order.this]
+    if len(plain) == 1 and isinstance(plain[0], exp.Distinct):
+        distinct = True
+        plain = list(plain[0].expressions)
+    if plain and isinstance(plain[-1], exp.Order):
+        order = plain[-1]
+        plain[-1] = order.this
+    return plain, distinct, order
+
+
+def _keep_decimals(node: exp.Anonymous, made: exp.Expr) -> None:
+    """The mean of decimals is a decimal; a quantile over no row has the type that the mean should have."""
+    node.replace(made)
+    top: exp.Expr = made
+    while isinstance(top.parent, (exp.Filter, exp.Window, exp.IgnoreNulls)) and top.arg_key == "this":
+        top = top.parent
+    sample = top.copy()
+    inner = sample if isinstance(sample, exp.Anonymous) else next(sample.find_all(exp.Anonymous, bfs=True))
+    values = inner.expressions
+    value = values[0].expressions[0] if isinstance(values[0], exp.Distinct) else values[0]
+    never = exp.Filter(
+        this=call("quantile_cont", value.copy(), exp.Literal.number("0.5")),
+        expression=exp.Where(this=exp.false()),
+    )
+    if isinstance(sample, exp.Window):
+        sample.set("this", never)
+    else:
+        sample = never
+    top.replace(call("cast_to_type", top.copy(), sample))
+
+
+def _move_ignore_nulls(node: exp.IgnoreNulls) -> None:
+    """`f(x) IGNORE NULLS` is `f(x IGNORE NULLS)` in DuckDB."""
+    made = node.this
+    if isinstance(made, exp.Anonymous) and made.expressions:
+        last = made.expressions[-1]
+        made.set("expressions", [*made.expressions[:-1], exp.IgnoreNulls(this=last.copy())])
+        node.replace(made)
+
+
+def _rewrite_unnest(node: exp.Unnest, *, rows_into_two: bool) -> None:
+    """UNNEST becomes a lateral SELECT, which pads unequal arrays with NULL as Athena does."""
+    alias = node.args.get("alias")
+    names = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
+    values = list(node.expressions)
+    offset = node.args.get("offset")
+    spread = len(values) == 1 and (len(names) > 2 or (len(names) == 2 and rows_into_two))
+    if len(values) == 1 and len(names) == 2 and not spread:
+        values = [call("map_keys", values[0].copy()), call("map_values", values[0].copy())]
+    if names and len(names) != len(values) and not spread:
+        raise not_supported(f"UNNEST of {len(values)} values into {len(names)} columns")
+    if spread:
+        depth = exp.PropertyEQ(this=exp.to_identifier("max_depth"), expression=exp.Literal.number(2))
+        projections: list[exp.Expr] = [exp.Anonymous(this="unnest", expressions=[values[0].copy(), depth])]
+    else:
+        made = names or [f"{ANONYMOUS}{index}" for index in range(len(values))]
+        projections = [
+            exp.alias_(call("unnest", value.copy()), name, quoted=True)
+            for value, name in zip(values, made, strict=True)
+        ]
+    if offset is not None:
+        projections.append(call("generate_subscripts", values[0].copy(), exp.Literal.number(1)))
+        names = [*names, offset.name if isinstance(offset, exp.Expr) else "ordinality"] if names else []
+    renamed = exp.TableAlias(
+        this=alias.this if alias else None, columns=[exp.to_identifier(name, quoted=True) for name in names]
+    )
+    node.replace(exp.Subquery(this=exp.Select(expressions=projections), alias=renamed))
+
+
+_REWRITES: tuple[tuple[type[Any], Callable[[Any], None]], ...] = (
+    (exp.Anonymous, _rewrite_call),
+    (exp.Cast, _replacing(rewrite_cast)),
+    (exp.Extract, _replacing(rewrite_extract)),
+    (exp.Div, _replacing(lambda node: call("athena_div", node.this, node.expression))),
+    (exp.Mod, _replacing(lambda node: call("athena_mod", node.this, node.expression))),
+    (exp.Add, _replacing(_rewrite_sum)),
+    (exp.Sub, _replacing(_rewrite_sum)),
+    (exp.IgnoreNulls, _move_ignore_nulls),
+    (exp.AtTimeZone, _replacing(rewrite_zone)),
+    (exp.Bracket, _replacing(_rewrite_subscript)),
+    (exp.Substring, _replacing(_rewrite_substring)),
+    (exp.ParseJSON, _replacing(lambda node: call("athena_json_parse", node.this))),
+)
