@@ -26,8 +26,8 @@ RULES_VERSION = 1
 """Part of what a published hour was made by: a change of these statements' meaning raises it."""
 
 PREVIEW_ROWS = 3
-PREVIEW_ROW_END, PREVIEW_CELL_END = "\x1e", "\x1f"  # what ASCII has for it; lines and commas are data
-_PREVIEW_CELL = 80  # characters; the preview is noted on a Glue partition, whose parameters are bounded
+PREVIEW_ROW_END, PREVIEW_CELL_END = "\x1e", "\x1f"  # what ASCII has for it; lines and bars are data
+_PREVIEW_ROW = 500  # characters; the preview is noted on a Glue partition, whose parameters are bounded
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _INTEGERS = ("tinyint", "smallint", "int", "integer", "bigint")
@@ -210,16 +210,14 @@ def _summed(column: Column) -> str:
 
 
 def _preview_row(feed: Feed) -> str:
-    """A row as short texts between separators, which no text of a record keeps."""
-    return f"concat_ws(chr({ord(PREVIEW_CELL_END)}), {', '.join(map(_preview_cell, feed.columns))})"
-
-
-def _preview_cell(column: Column) -> str:
-    if column.stored_type != "string":
-        return f"coalesce(CAST({_q(column)} AS varchar), '')"
-    short = f"substr(coalesce({_q(column)}, ''), 1, {_PREVIEW_CELL})"
-    separators = f"chr({ord(PREVIEW_CELL_END)}) || chr({ord(PREVIEW_ROW_END)})"
-    return f"translate({short}, {separators}, '  ')"
+    """The beginning of a row, its cells between separators; computed for each row, so it is kept cheap."""
+    cells = ", ".join(
+        f"coalesce({_q(column)}, '')"
+        if column.stored_type == "string"
+        else f"coalesce(CAST({_q(column)} AS varchar), '')"
+        for column in feed.columns
+    )
+    return f"substr(concat_ws(chr({ord(PREVIEW_CELL_END)}), {cells}), 1, {_PREVIEW_ROW})"
 
 
 def _q(column: Column) -> str:

@@ -85,7 +85,9 @@ def of_day(result: DayResult, settings: Settings) -> Metadata:
 def markdown_table(names: Sequence[str], preview: str) -> str:
     """A Markdown table of a preview; no text can break out of its cell."""
     rows = [row.split(PREVIEW_CELL_END) for row in preview.split(PREVIEW_ROW_END)]
-    lines = [" | ".join(names), *(" | ".join(_cell(text) for text in row) for row in rows)]
+    # A row that was cut short lacks cells; one whose text holds a separator has some too many.
+    whole = [[*row, *[""] * len(names)][: len(names)] for row in rows]
+    lines = [" | ".join(names), *(" | ".join(_cell(text) for text in row) for row in whole)]
     lines.insert(1, " | ".join("---" for _ in names))
     return "\n".join(f"| {line} |" for line in lines)
 

@@ -61,6 +61,11 @@ def test_text_stays_in_its_cell(text: str, shown: str) -> None:
     assert made.split("\n")[2:] == [f"| {shown} | next |"]
 
 
+def test_rows_that_lack_cells_or_have_too_many_are_evened() -> None:
+    made = metadata.markdown_table(["a", "b"], preview([["cut"], ["1", "2", "3"], ["1", "2"]]))
+    assert made.split("\n")[2:] == ["| cut |  |", "| 1 | 2 |", "| 1 | 2 |"]
+
+
 @given(st.lists(st.lists(awkward, min_size=3, max_size=3), min_size=1, max_size=3))
 def test_any_text_leaves_the_table_whole(rows: list[list[str]]) -> None:
     lines = metadata.markdown_table(["a", "b", "c"], preview(rows)).splitlines()

@@ -66,7 +66,7 @@ def test_object_names_are_those_of_aws() -> None:
     assert re.fullmatch(r"a-stream-3-2026-01-02-03-04-05-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.gz", name)
 
 
-@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2999, 1, 1)))  # noqa: DTZ001
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2999, 1, 1)))
 def test_the_time_is_written_in_the_zone_that_is_given(naive: datetime) -> None:
     moment = naive.replace(tzinfo=timezone(timedelta(hours=9)))
     assert format_time("yyyy-MM-dd-HH", moment) == moment.strftime("%Y-%m-%d-%H").zfill(13)

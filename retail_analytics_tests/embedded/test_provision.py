@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from retail_analytics.embedded.provision import ProvisionError, provision
-from retail_analytics.embedded.pytest_plugin import FreshLake  # noqa: TC001 - pytest reads no annotations
+from retail_analytics.embedded.pytest_plugin import FreshLake
 
 
 def test_a_second_call_changes_nothing(fresh_lake: FreshLake) -> None:

@@ -44,9 +44,8 @@ def evaluate(
 ) -> tuple[dict[str, set[str]], dg.AssetDaemonCursor]:
     """One look of declarative automation: (requested partitions by asset, cursor)."""
     result = dg.evaluate_automation_conditions(deployment.definitions, deployment.instance, cursor=cursor)
-    keys = {key for key in deployment.definitions.resolve_asset_graph().get_all_asset_keys()}
     asked = {}
-    for key in keys:
+    for key in deployment.definitions.resolve_asset_graph().get_all_asset_keys():
         found = result.get_requested_partitions(key)
         if found:
             asked[key.path[-1]] = {each for each in found if each is not None}

@@ -1,4 +1,4 @@
-"""A whole deployment, small: its checks fail where nothing is proven, pass where all is well, and tell drift."""
+"""A whole deployment, small: checks fail where nothing is proven, pass where all is well, and tell drift."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import dagster as dg
@@ -93,7 +94,7 @@ def test_contiguous_runs_are_exactly_the_hours_with_gaps_between(chosen: set[dat
     runs = hours.contiguous(sorted(chosen))
     covered = [hour for first, last in runs for hour in hours.hours_between(first, last + hours.HOUR)]
     assert covered == sorted(chosen)
-    assert all(later[0] - earlier[1] > hours.HOUR for earlier, later in zip(runs, runs[1:], strict=False))
+    assert all(later[0] - earlier[1] > hours.HOUR for earlier, later in itertools.pairwise(runs))
 
 
 @given(st.sets(st.dates(date(2011, 12, 20), date(2012, 3, 10))))
@@ -103,7 +104,7 @@ def test_contiguous_days_are_exactly_the_days(chosen: set[date]) -> None:
         first + timedelta(days=count) for first, last in runs for count in range((last - first).days + 1)
     ]
     assert covered == sorted(chosen)
-    assert all(later[0] - earlier[1] > hours.DAY for earlier, later in zip(runs, runs[1:], strict=False))
+    assert all(later[0] - earlier[1] > hours.DAY for earlier, later in itertools.pairwise(runs))
 
 
 @given(st.lists(near_hour, max_size=40))

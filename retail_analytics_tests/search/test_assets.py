@@ -45,7 +45,7 @@ def row(number: int, day: int, **changes: Any) -> dict[str, Any]:
         "stockcode": "85123A",
         "description": "HEART",
         "quantity": 6,
-        "invoicedate": datetime(2025, 12, day, 8, 26),  # noqa: DTZ001 as the lake gives it
+        "invoicedate": datetime(2025, 12, day, 8, 26),
         "price": Decimal("2.5500"),
         "customer_id": None,
         "country": "France",

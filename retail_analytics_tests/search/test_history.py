@@ -32,7 +32,7 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
         "stockcode": "85123A",
         "description": "WHITE HANGING HEART T-LIGHT HOLDER",
         "quantity": 6,
-        "invoicedate": datetime(2010, 12, 1, 8, 26),  # noqa: DTZ001 as the lake gives it
+        "invoicedate": datetime(2010, 12, 1, 8, 26),
         "price": Decimal("2.5500"),
         "customer_id": "17850",
         "country": "United Kingdom",
