@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 State = Literal["published", "unchanged", "empty", "failed"]
 
+_ATTEMPTS = 4
+
 _COMMENT = re.compile(r"--[^\n]*")
 
 
@@ -80,14 +82,32 @@ def refresh(
     """
     declared = pipeline.feed.processed_table(name)
     table = tables.processed_table(pipeline.feed, pipeline.settings, name)
-    plan = make_plan(pipeline, name, days)
-    results = dict(plan.settled)
-    pipeline.catalog.delete(table, [(hours_.day_key(day),) for day in plan.gone])
-    for batch in chunks(sorted(plan.inputs), staging.MOST_PARTITIONS):
-        inputs = {day: plan.inputs[day] for day in batch}
-        results |= _refresh_batch(pipeline, declared, inputs, set(plan.published))
-        log(f"{declared.name}: days up to {batch[-1]} made, {len(batch)} in one query.")
+    results: dict[date, DayResult] = {}
+    waiting: Sequence[date] = days
+    for _ in range(_ATTEMPTS):
+        plan = make_plan(pipeline, name, waiting)
+        results |= plan.settled
+        pipeline.catalog.delete(table, [(hours_.day_key(day),) for day in plan.gone])
+        for batch in chunks(sorted(plan.inputs), staging.MOST_PARTITIONS):
+            inputs = {day: plan.inputs[day] for day in batch}
+            results |= _refresh_batch(pipeline, declared, inputs, set(plan.published))
+            log(f"{declared.name}: days up to {batch[-1]} made, {len(batch)} in one query.")
+        # An hour that is published between the write and its audit makes them differ: start over.
+        waiting = _changed_meanwhile(pipeline, declared, plan)
+        if not waiting:
+            break
+        log(f"{declared.name}: the inputs of {len(waiting)} day(s) changed meanwhile.")
     return [results[day] for day in sorted(results)]
+
+
+def _changed_meanwhile(pipeline: Pipeline, declared: ProcessedTable, plan: Plan) -> list[date]:
+    """Days that were made from inputs that are not theirs any more."""
+    now = _inputs(pipeline, declared, list(plan.inputs)) if plan.inputs else {}
+    return [
+        day
+        for day, inputs in plan.inputs.items()
+        if _fingerprint(declared, now.get(day, [])) != _fingerprint(declared, inputs)
+    ]
 
 
 @dataclass(frozen=True)

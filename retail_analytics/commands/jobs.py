@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster_aws.s3 import S3Resource
 
 from retail_analytics.lake.sensors import look_for_news, materialization
+from retail_analytics.resources.s3 import LakeS3Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ def _reason(data: StepFailureData) -> str:
 
 def report_raw_hours(feed: Feed, settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:
     """What the arrivals sensor does, tick after tick until it has caught up; returns hours reported."""
-    s3 = S3Resource(region_name=settings.region)
+    s3 = LakeS3Resource.of(settings)
     cursor: str | None = None
     reported = 0
     behind = True

@@ -10,7 +10,7 @@ import pytest
 
 from retail_analytics.batch import processed
 from retail_analytics.commands import jobs
-from retail_analytics.commands.backfill import BackfillError, parse_hour, run_backfill
+from retail_analytics.commands.backfill import run_backfill
 from retail_analytics.commands.checks import run_checks
 from retail_analytics.embedded.provision import provision
 from retail_analytics.feeds import FEEDS, get_feed
@@ -71,15 +71,6 @@ def test_asset_checks_fail_on_nothing_pass_on_all_and_tell_what_changed(
     assert verdicts[accounted] == "FAILED"
     assert verdicts["retail_trans/compacted: required_fields"] == "FAILED"
     assert verdicts["retail_trans/product_daily: sums_agree"] == "FAILED"
-
-    # Out of range: refused with the range that there is.
-    for first, last in (
-        (start - hours.HOUR, start),
-        (start, start + timedelta(hours=30)),
-        (start + hours.HOUR, start),
-    ):
-        with pytest.raises(BackfillError, match=f"has the hours from {start:%Y-%m-%dT%H}"):
-            run_backfill(lake.feed, first, last)
 
     for count in range(4):
         hour = start + count * hours.HOUR
@@ -163,16 +154,3 @@ def test_loading_the_same_file_again_changes_no_figure(lake: Lake, tmp_path: Pat
     assert redelivered["rows"] == first["rows"]
     assert sum(counts.duplicates for counts in redelivered["counts"]) == 200
     assert sum(counts.lines for counts in redelivered["counts"]) == 400
-
-
-def test_an_hour_is_read_as_it_is_written() -> None:
-    assert parse_hour("2010-12-01T08") == datetime(2010, 12, 1, 8, tzinfo=UTC)
-    for text in ("2010-12-01", "2010-12-01T25", "yesterday"):
-        with pytest.raises(ValueError, match="does not match|unconverted"):
-            parse_hour(text)
-
-
-def test_a_backfill_needs_dagsters_home(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    with pytest.raises(BackfillError, match="DAGSTER_HOME is not set"):
-        run_backfill(lake.feed, lake.feed.first_hour, lake.feed.first_hour)

@@ -8,6 +8,8 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from retail_analytics.batch import processed
 from retail_analytics.batch.staging import Pipeline
 from retail_analytics.lake import hours, tables
@@ -229,3 +231,24 @@ def test_every_ddl_makes_the_table_that_is_registered(lake: Lake) -> None:
         properties = {k: v for k, v in serde["Parameters"].items() if k != "serialization.format"}
         expected = {k: v for k, v in wanted["SerdeInfo"]["Parameters"].items() if k != "serialization.format"}
         assert properties == expected, table.name
+
+
+@pytest.mark.parametrize("hours_later", [0, 1])
+def test_an_hour_that_is_published_between_write_and_audit_starts_its_day_over(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, hours_later: int
+) -> None:
+    lake.put(HOUR, [line(1, InvoiceDate=at(1))])
+    lake.compact_one()
+    audit = processed.audit_select
+    meanwhile: list[str] = []
+
+    def late(*arguments: Any) -> str:
+        if not meanwhile:
+            meanwhile.append(lake.put(later(hours_later), [line(2, InvoiceDate=at(1))]))
+            lake.compact(later(hours_later))
+        return audit(*arguments)
+
+    monkeypatch.setattr(processed, "audit_select", late)
+    results = refresh(lake, days=DAYS[1:2])
+    assert states(results) == ["published"]
+    assert results[1].rows == 2
