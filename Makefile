@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-browser check fmt asset-checks bench-ingest bench-embedded lock clean-state clean
+.PHONY: help demo dev test check venv fmt asset-checks bench-ingest bench-embedded lock clean-state clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,8 +28,8 @@ demo: $(STAMP) ## the main job, headless; INPUT=file.csv takes a real file, REPO
 dev: $(STAMP) ## Dagster's UI on 127.0.0.1 over the embedded cloud, with records flowing; Ctrl-C ends it
 	@$(BIN)/retail-analytics dev $(if $(PORT),--port $(PORT))
 
-test: $(STAMP) ## the tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## the tests, on two processes; ARGS="-k name" picks some
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## ruff, strict types, import contracts
 	@$(BIN)/ruff check .
