@@ -106,7 +106,7 @@ def measure_history(pipeline: Pipeline, sent: int, indexed: int, start: datetime
     ).rows[0]
     return History(
         sent=sent,
-        raw=one.count(tables.lines_table(feed, settings), f"{where} AND regexp_like(line, '\\S')"),
+        raw=one.count(tables.lines_table(feed, settings), f"{where} AND regexp_like(coalesce(line, 'N'), '\\S')"),
         raw_hours=len(hours),
         compacted=one.count(tables.compacted_table(feed, settings), where),
         rejected=one.count(tables.rejects_table(feed, settings), where),
