@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from retail_analytics.batch.staging import Pipeline
 
+_IS_FILLED = "regexp_like(coalesce(line, 'N'), '\\S')"
+
 
 @dataclass(frozen=True)
 class History:
@@ -106,7 +108,8 @@ def measure_history(pipeline: Pipeline, sent: int, indexed: int, start: datetime
     ).rows[0]
     return History(
         sent=sent,
-        raw=one.count(tables.lines_table(feed, settings), f"{where} AND regexp_like(coalesce(line, 'N'), '\\S')"),
+        # A line of \N reads as NULL, and is a line all the same.
+        raw=one.count(tables.lines_table(feed, settings), f"{where} AND {_IS_FILLED}"),
         raw_hours=len(hours),
         compacted=one.count(tables.compacted_table(feed, settings), where),
         rejected=one.count(tables.rejects_table(feed, settings), where),
