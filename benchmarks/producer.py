@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _FEED = FEEDS[0]
 _SHARDS = 4
 _BATCH = 500
-_RECORDS = 10_000
+_RECORDS = 40_000  # about a month of the real data, so that starting up weighs as it does in use
 _RECORDS_ONE_BY_ONE = 500
 _ROUNDS = 5
 _REGION = "us-east-1"
