@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import resource
+import selectors
 import signal
 import socket
 import sys
@@ -277,19 +278,22 @@ def report(document: dict[str, Any]) -> None:
 
 
 def await_end(configuration: CloudConfiguration) -> None:
-    """Block until a signal asks for the end, or the parent is gone."""
-    ended = threading.Event()
+    """Block until a signal asks for the end, or the parent is gone.
+
+    Signals are read from a pipe: a thread that waits for an event is not woken by one that the kernel hands
+    to another thread, or that comes between its last look and its sleep.
+    """
+    asked, ask = os.pipe()
+    os.set_blocking(ask, False)
+    signal.set_wakeup_fd(ask)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    if configuration.die_with_parent:
-        threading.Thread(target=_await_parent, args=(ended,), name="parent-watch", daemon=True).start()
-    ended.wait()
-
-
-def _await_parent(ended: threading.Event) -> None:
-    while os.read(0, 4096):
-        pass
-    ended.set()
+        signal.signal(number, lambda *_: None)
+    with selectors.DefaultSelector() as selector:
+        selector.register(asked, selectors.EVENT_READ)
+        if configuration.die_with_parent:
+            selector.register(0, selectors.EVENT_READ)
+        # The parent writes nothing: its end of the pipe is readable when it is gone.
+        selector.select()
 
 
 def main(path: str) -> int:

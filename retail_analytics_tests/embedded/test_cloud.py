@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -102,6 +103,19 @@ def test_a_killed_server_takes_everything_with_it_and_leaves_no_lock(state: Path
         cloud.load(state)
     again = cloud.start(state)
     assert again.id != running.id
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals are sent to one thread through Linux's tgkill")
+def test_it_ends_on_a_signal_that_another_thread_takes(state: Path) -> None:
+    running = cloud.start(state)
+    running.status()  # by now its main thread waits
+    libc = ctypes.CDLL(None, use_errno=True)
+    # The youngest is one of Python's; the libraries' own threads take no signals.
+    another = max(one.id for one in psutil.Process(running.pid).threads())
+
+    assert libc.tgkill(running.pid, another, int(signal.SIGTERM)) == 0
+
+    until(lambda: not cloud.is_running(state))
 
 
 def test_it_ends_with_its_parent_if_asked_to(state: Path) -> None:
