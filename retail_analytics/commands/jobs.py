@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from retail_analytics.lake.sensors import look_for_news, materialization
+from retail_analytics.lake.following import follow
+from retail_analytics.lake.sensors import lake_of
+from retail_analytics.resources.clients import SqsResource
 from retail_analytics.resources.s3 import LakeS3Resource
 
 if TYPE_CHECKING:
@@ -96,14 +98,14 @@ def _reason(data: StepFailureData) -> str:
 
 def report_raw_hours(feed: Feed, settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:
     """What the arrivals sensor does, tick after tick until it has caught up; returns hours reported."""
-    s3 = LakeS3Resource.of(settings)
+    lake = lake_of(
+        instance, LakeS3Resource.of(settings), SqsResource(region=settings.region), feed, settings
+    )
     cursor: str | None = None
     reported = 0
-    behind = True
-    while behind:
-        news = look_for_news(instance, s3, feed, settings, cursor, now)
-        for raw in news.changed:
-            instance.report_runless_asset_event(materialization(feed, raw))
-        reported += len(news.changed)
-        cursor, behind = news.position.dumps(), news.behind
-    return reported
+    while True:
+        tick = follow(lake, cursor, now)
+        reported += tick.reported
+        cursor = tick.cursor
+        if not tick.behind:
+            return reported

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 0.2
 _LONGEST_CLOSED_SECONDS = 30.0
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_READING_OPERATIONS = ("Get", "List", "Describe", "BatchGet", "Search")
+# What ReceiveMessage hides for a while is visible again after a restart in any case.
+_READING_OPERATIONS = ("Get", "List", "Describe", "BatchGet", "Search", "Receive")
 
 
 class Gate:

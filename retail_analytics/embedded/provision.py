@@ -1,4 +1,4 @@
-"""Creates in a fresh cloud what ``infra`` creates on AWS: bucket, streams, deliveries, catalog, crawlers.
+"""Creates in a fresh cloud what ``infra`` creates on AWS: bucket, queues, streams, deliveries, crawlers.
 
 Through boto3 alone, from settings and feeds, so that a difference between laptop and AWS can only be one of
 settings. A second call changes nothing. Not here: tables and partitions, which the pipeline makes itself.
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+from retail_analytics.embedded.provision_arrivals import ArrivalsProvisioner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,21 +154,31 @@ class _Provisioner:
     def crawler(self, feed: Feed) -> None:
         glue = self.client("glue")
         name = f"{feed.name}-raw"
+        target: dict[str, Any] = {"DatabaseName": self.settings.database, "Tables": [feed.name]}
+        options: dict[str, Any] = {}
+        if self.settings.notifications:
+            queue = self.settings.crawler_queue(feed.name)
+            target["EventQueueArn"] = f"arn:aws:sqs:{self.settings.region}:{self.account}:{queue}"
+            options["RecrawlPolicy"] = {"RecrawlBehavior": "CRAWL_EVENT_MODE"}
         self.ensure(
             f"crawler {name}",
             lambda: glue.get_crawler(Name=name),
             lambda: glue.create_crawler(
                 Name=name,
                 Role=self.role("crawler"),
-                Targets={"CatalogTargets": [{"DatabaseName": self.settings.database, "Tables": [feed.name]}]},
+                Targets={"CatalogTargets": [target]},
                 # It reports what the declaration does not know; it owns no schema.
                 SchemaChangePolicy={"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"},
+                **options,
             ),
         )
 
+    @property
+    def account(self) -> str:
+        return str(self.client("sts").get_caller_identity()["Account"])
+
     def role(self, purpose: str) -> str:
-        account = self.client("sts").get_caller_identity()["Account"]
-        return f"arn:aws:iam::{account}:role/{self.settings.deployment}-{purpose}"
+        return f"arn:aws:iam::{self.account}:role/{self.settings.deployment}-{purpose}"
 
 
 def _workgroups(athena: Any) -> set[str]:
@@ -204,6 +216,8 @@ def provision(
     provisioner = _Provisioner(settings, firehose_interval_seconds)
     provisioner.bucket(deployment_id)
     provisioner.catalog()
+    if settings.notifications:
+        provisioner.created += ArrivalsProvisioner(settings, provisioner.client).provide(feeds)
     for feed in feeds:
         provisioner.feed(feed)
     return tuple(provisioner.created)

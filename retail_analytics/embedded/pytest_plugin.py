@@ -81,6 +81,7 @@ def own_cloud(tmp_path: Path) -> Iterator[cloud.EmbeddedCloud]:
 def fresh_lake(embedded_cloud: cloud.EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> FreshLake:
     """Provisioned names of the test's own in the session's cloud, also in the ``RETAIL_*`` variables."""
     suffix = uuid.uuid4().hex[:10]
+    monkeypatch.setenv("RETAIL_DEPLOYMENT", f"lake-{suffix}")
     monkeypatch.setenv("RETAIL_BUCKET", f"lake-{suffix}")
     monkeypatch.setenv("RETAIL_DATABASE", f"lake_{suffix}")
     monkeypatch.setenv("RETAIL_WORKGROUP", f"lake-{suffix}")

@@ -1,16 +1,19 @@
-"""S3 that refuses overlapping notification targets, as AWS does, and lists in the time that a page takes.
+"""S3 that refuses notification targets as AWS does, and lists in the time that a page takes.
 
 moto takes any notification configuration. On AWS two targets may not share an event for keys that both
-their filters match; code that works here must not be refused there. The index behind listings is in
-``listing.py``.
+their filters match, and each must be there; code that works here must not be refused there. The index behind
+listings is in ``listing.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
+from moto.s3 import notifications
 from moto.s3.exceptions import MethodNotAllowed, S3ClientError
 from moto.s3.models import (
     FakeBucket,
@@ -20,6 +23,8 @@ from moto.s3.models import (
     S3Backend,
     s3_backends,
 )
+from moto.sns.models import sns_backends
+from moto.sqs.models import sqs_backends
 from moto.utilities.utils import md5_hash
 
 from retail_analytics.embedded.listing import SortedKeys
@@ -40,6 +45,15 @@ class OverlappingTargetsError(S3ClientError):
             "InvalidArgument",
             "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the"
             " prefixes are overlapping for the same event type.",
+        )
+
+
+class MissingTargetError(S3ClientError):
+    """A target of notifications is not there."""
+
+    def __init__(self, arn: str) -> None:
+        super().__init__(
+            "InvalidArgument", f"Unable to validate the following destination configurations: {arn}."
         )
 
 
@@ -82,6 +96,18 @@ def read_rules(configuration: dict[str, Any]) -> Iterator[Rule]:
                 prefix=values.get("prefix") or "",
                 suffix=values.get("suffix") or "",
             )
+
+
+def missing_targets(configuration: dict[str, Any], account: str) -> Iterator[str]:
+    """The topics and queues of a notification configuration in moto's form that are not there."""
+    for target in configuration.get("TopicConfiguration") or []:
+        arn = target["Topic"]
+        if arn not in sns_backends[account][arn.split(":")[3]].topics:
+            yield arn
+    for target in configuration.get("QueueConfiguration") or []:
+        arn = target["Queue"]
+        if arn.split(":")[-1] not in sqs_backends[account][arn.split(":")[3]].queues:
+            yield arn
 
 
 class StrictS3Backend(S3Backend):
@@ -139,9 +165,12 @@ class StrictS3Backend(S3Backend):
 
         Raises:
             OverlappingTargetsError: Two targets overlap.
+            MissingTargetError: A topic or a queue is not there.
         """
         if any(one.overlaps(other) for one, other in combinations(read_rules(notification_config or {}), 2)):
             raise OverlappingTargetsError
+        for arn in missing_targets(notification_config or {}, self.account_id):
+            raise MissingTargetError(arn)
         super().put_bucket_notification_configuration(bucket_name, notification_config)
 
 
@@ -165,3 +194,5 @@ def _walk(
 def install() -> None:
     """Replace moto's S3 backend; to be called before serving."""
     replace_backend(s3_backends, StrictS3Backend)
+    # S3 leaves the slashes of a key in an event as they are, and subscriptions filter by them.
+    notifications.quote_plus = partial(quote_plus, safe="/")  # type: ignore[attr-defined]

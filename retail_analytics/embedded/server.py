@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
-from retail_analytics.embedded import athena, fast_answers, firehose, glue, s3, streams
+from retail_analytics.embedded import athena, fast_answers, firehose, glue, s3, sns, streams
 from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
 from retail_analytics.embedded.consumer import EventSourceMapping
 from retail_analytics.embedded.control import Application
@@ -250,6 +250,7 @@ def listen(port: int | None) -> socket.socket:
 def install_backends(configuration: CloudConfiguration) -> None:
     """Put what is real in place of what moto pretends."""
     s3.install()
+    sns.install()
     streams.install()
     firehose.install()
     glue.install()

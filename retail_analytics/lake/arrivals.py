@@ -1,15 +1,16 @@
-"""What arrived: the hours whose objects differ from what Dagster was last told of them.
+"""What arrived: the closed hours whose objects differ from what Dagster was last told of them.
 
-A tick looks at a window of closed hours: first forward from the feed's first hour, a bounded slice a
-tick, then the look-back window for ever. Its state is one position, whatever the history. Not here:
-Dagster's side of it (``sensors.py``).
+Two ways to look, with one comparison: at hours that a hint names, and at a window by listing. The window goes
+forward from the feed's first hour, a bounded slice a tick, then over each hour as it closes, and over the
+look-back every now and then. Its state is one position, whatever the history. Not here: what makes a tick
+of these (``following.py``), and hours older than the look-back that no hint names (``reconciliation.py``).
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -18,8 +19,7 @@ from retail_analytics.lake import hours as hours_
 from retail_analytics.lake import objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mypy_boto3_s3 import S3Client
 
@@ -31,6 +31,7 @@ SLICE_HOURS = 1500
 """Hours that one tick reports at most: SQLite takes some 150 events a second, a tick has 60 s."""
 
 _IDENTITY_KEY = "_deployment/id"
+_EVERY_TICK = timedelta(0)
 
 
 class DeploymentMismatchError(RuntimeError):
@@ -45,11 +46,13 @@ class Position:
         lake: The identity of the lake that this is about.
         first: The feed's first hour, as it was when this was written.
         reported_until: Hours before this one have been looked at, at least once.
+        reconciled: When the look-back window was last listed; None for never.
     """
 
     lake: str
     first: datetime
     reported_until: datetime
+    reconciled: datetime | None = None
 
     def dumps(self) -> str:
         """As a sensor's cursor."""
@@ -58,6 +61,7 @@ class Position:
                 "lake": self.lake,
                 "first": hours_.part(self.first),
                 "reported_until": hours_.part(self.reported_until),
+                "reconciled": self.reconciled.isoformat() if self.reconciled else None,
             }
         )
 
@@ -65,21 +69,25 @@ class Position:
     def loads(cls, cursor: str) -> Position:
         """The inverse of :meth:`dumps`."""
         fields = json.loads(cursor)
+        reconciled = fields.get("reconciled")
         return cls(
-            fields["lake"], hours_.from_part(fields["first"]), hours_.from_part(fields["reported_until"])
+            fields["lake"],
+            hours_.from_part(fields["first"]),
+            hours_.from_part(fields["reported_until"]),
+            datetime.fromisoformat(reconciled) if reconciled else None,
         )
 
 
 @dataclass(frozen=True)
 class News:
-    """What a tick found.
+    """What a look at a window found.
 
     Attributes:
         changed: The hours whose digest is news, in order.
-        position: Where the next tick goes on.
+        position: Where the next look goes on.
         start: The first hour that was looked at.
         end: The end of the last hour that was looked at.
-        behind: Whether closed hours are left that no tick has looked at yet.
+        behind: Whether closed hours are left that nobody has looked at yet.
     """
 
     changed: tuple[RawHour, ...]
@@ -105,6 +113,36 @@ def lake_identity(s3: S3Client, bucket: str) -> str:
         return bucket
 
 
+def same_lake(s3: S3Client, settings: Settings, remembered: str | None) -> str:
+    """The identity of the lake that answers, which is the one that is remembered, if any is.
+
+    Raises:
+        DeploymentMismatchError: Another lake answers.
+    """
+    lake = lake_identity(s3, settings.bucket)
+    if remembered is not None and remembered != lake:
+        raise DeploymentMismatchError(
+            f"Dagster's state is about lake {remembered}, but {lake} answers: keep the two together"
+            " or start both fresh (`make clean-state`, or a new DAGSTER_HOME)."
+        )
+    return lake
+
+
+def take_up(s3: S3Client, feed: Feed, settings: Settings, cursor: str | None) -> Position:
+    """The position that a cursor tells, or the beginning.
+
+    Raises:
+        DeploymentMismatchError: The cursor is about another lake.
+    """
+    position = Position.loads(cursor) if cursor else None
+    lake = same_lake(s3, settings, position.lake if position else None)
+    first = hours_.first_hour(feed, settings)
+    # Without a position, or where the deployment's history was extended backwards, from the beginning.
+    if position is None or first < position.first:
+        return Position(lake, first, first)
+    return position
+
+
 def look(
     s3: S3Client,
     feed: Feed,
@@ -113,38 +151,65 @@ def look(
     now: datetime,
     known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]],
     slice_hours: int = SLICE_HOURS,
+    look_back_every: timedelta = _EVERY_TICK,
 ) -> News:
-    """Look at the next window of closed hours.
+    """Look at the next window of closed hours, by listing.
 
     Args:
         s3: A client for the lake.
         feed: The feed.
         settings: Where it flows.
-        cursor: What the tick before left, or None for the first.
+        cursor: What the look before left, or None for the first.
         now: The present, aware.
         known_digests: Tells the digests that were last reported of these hours.
         slice_hours: How many hours to look at, at the most.
+        look_back_every: How long the look-back may wait; hours that have closed never wait.
 
     Raises:
         DeploymentMismatchError: The cursor is about another lake.
     """
-    lake = lake_identity(s3, settings.bucket)
+    position = take_up(s3, feed, settings, cursor)
     first = hours_.first_hour(feed, settings)
-    position = Position.loads(cursor) if cursor else Position(lake, first, first)
-    if position.lake != lake:
-        raise DeploymentMismatchError(
-            f"Dagster's state is about lake {position.lake}, but {lake} answers: keep the two together"
-            " or start both fresh (`make clean-state`, or a new DAGSTER_HOME)."
-        )
-    if first < position.first:
-        position = Position(lake, first, first)  # the deployment's history was extended backwards
     closed = hours_.closed_until(feed, settings, now)
-    start = max(first, min(position.reported_until, closed - timedelta(hours=settings.lookback_hours)))
+    due = position.reconciled is None or not _waits(position.reconciled, now, look_back_every)
+    back = closed - timedelta(hours=settings.lookback_hours) if due else closed
+    start = max(first, min(position.reported_until, back))
     stretch = timedelta(hours=max(slice_hours, settings.lookback_hours + 1))
     end = max(start, min(closed, start + stretch))
-    listed = objects.list_hours(s3, settings.bucket, feed, start, end)
-    changed = objects.changed(listed, known_digests(sorted(listed)))
+    changed = find_changed(objects.list_hours(s3, settings.bucket, feed, start, end), known_digests)
     reported_until = max(position.reported_until, end)
-    return News(
-        tuple(changed), Position(lake, first, reported_until), start, end, behind=reported_until < closed
-    )
+    behind = reported_until < closed
+    reconciled = now if due and not behind else position.reconciled
+    return News(changed, Position(position.lake, first, reported_until, reconciled), start, end, behind)
+
+
+def _waits(reconciled: datetime, now: datetime, every: timedelta) -> bool:
+    # A clock that was set back must not put the look-back off.
+    return reconciled <= now < reconciled + every
+
+
+def look_at(
+    s3: S3Client,
+    feed: Feed,
+    settings: Settings,
+    hours: Iterable[datetime],
+    now: datetime,
+    known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]],
+) -> tuple[RawHour, ...]:
+    """Look at these hours, those of them that are closed; the others are looked at when they are.
+
+    Returns:
+        Those whose digest is news, in order.
+    """
+    first = hours_.first_hour(feed, settings)
+    closed = hours_.closed_until(feed, settings, now)
+    wanted = [hour for hour in hours if first <= hour < closed]
+    return find_changed(objects.list_these(s3, settings.bucket, feed, wanted), known_digests)
+
+
+def find_changed(
+    listed: Mapping[datetime, RawHour],
+    known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]],
+) -> tuple[RawHour, ...]:
+    """The listed hours whose digest differs from the one that was last reported, in order."""
+    return tuple(objects.changed(listed, known_digests(sorted(listed)))) if listed else ()

@@ -104,6 +104,24 @@ def list_hours(
     return {hour: RawHour(hour, tuple(items)) for hour, items in found.items()}
 
 
+def list_until(
+    s3: S3Client, bucket: str, feed: Feed, start: datetime, end: datetime, keys: int
+) -> dict[datetime, RawHour]:
+    """The hours of ``[start, end)``, but none behind the one in which so many keys were read.
+
+    Returns:
+        Hours without a gap, beginning with the first; at least that one.
+    """
+    found: dict[datetime, list[RawObject]] = {}
+    reached = end
+    for count, (hour, item) in enumerate(list_objects(s3, bucket, feed, start, end)):
+        if count >= keys and hour not in found:
+            reached = hour
+            break
+        found.setdefault(hour, []).append(item)
+    return {hour: RawHour(hour, tuple(found.get(hour, ()))) for hour in hours_.hours_between(start, reached)}
+
+
 def list_these(s3: S3Client, bucket: str, feed: Feed, hours: Iterable[datetime]) -> dict[datetime, RawHour]:
     """These hours with their objects: one key range for each stretch without a gap."""
     listed: dict[datetime, RawHour] = {}

@@ -1,4 +1,4 @@
-"""The sensor on new S3 objects: it reports changed raw hours, and nothing else.
+"""The sensors on new S3 objects: they report changed raw hours, and nothing else.
 
 What lies downstream is made by declarative automation from these reports, ranges in one run.
 """
@@ -11,9 +11,11 @@ from dagster._core.events import DagsterEventType
 from dagster_aws.s3 import S3Resource
 
 from retail_analytics.feeds import Feed
-from retail_analytics.lake import arrivals, hours
+from retail_analytics.lake import hours, reconciliation
 from retail_analytics.lake.assets import raw_key
+from retail_analytics.lake.following import Lake, Tick, follow
 from retail_analytics.lake.objects import RawHour
+from retail_analytics.resources.clients import SqsResource
 from retail_analytics.settings import Settings
 
 AT_EVERY_LOOK = 1
@@ -21,6 +23,9 @@ AT_EVERY_LOOK = 1
 
 An interval of five would miss half of the looks: they are five seconds apart, less what starting a tick took.
 """
+
+SLICE_EVERY_SECONDS = 30
+"""The pause between two slices of the full sweep."""
 
 _DATA_VERSION = "dagster/data_version"
 
@@ -30,38 +35,82 @@ def build_arrivals_sensor(feed: Feed, settings: Settings) -> dg.SensorDefinition
 
     @dg.sensor(
         name=f"{feed.name}_arrivals",
-        description="Reports each raw hour whose objects changed, with their digest as its data version.",
+        description=(
+            "Reports each raw hour whose objects changed, with their digest as its data version: told by"
+            " S3's events where there is a queue of them, and by listing the last hours."
+        ),
         minimum_interval_seconds=AT_EVERY_LOOK,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    def arrivals_sensor(context: dg.SensorEvaluationContext, s3: S3Resource) -> dg.SensorResult:
-        news = look_for_news(context.instance, s3, feed, settings, context.cursor, datetime.now(UTC))
-        if news.behind:
-            context.log.info(f"Looked at the hours up to {news.end:%Y-%m-%d %H}:00; more at the next tick.")
-        return dg.SensorResult(
-            asset_events=[materialization(feed, raw) for raw in news.changed],
-            cursor=news.position.dumps(),
-        )
+    def arrivals_sensor(
+        context: dg.SensorEvaluationContext, s3: S3Resource, sqs: SqsResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        lake = lake_of(context.instance, s3, sqs, feed, settings)
+        tick = follow(lake, context.cursor, datetime.now(UTC))
+        for problem in tick.hinted.unreadable:
+            context.log.warning(f"{problem}; it goes to {settings.dead_arrivals_queue(feed.name)} in the end")
+        context.update_cursor(tick.cursor)
+        return dg.SkipReason(told(tick))
 
     return arrivals_sensor
 
 
-def look_for_news(
-    instance: dg.DagsterInstance,
-    s3: S3Resource,
-    feed: Feed,
-    settings: Settings,
-    cursor: str | None,
-    now: datetime,
-) -> arrivals.News:
-    """One tick: what changed in the lake against what this Dagster instance was told before."""
-    return arrivals.look(
+def build_reconciliation_sensor(feed: Feed, settings: Settings) -> dg.SensorDefinition:
+    """A sensor that looks through all of the feed's history, a slice a tick, once a day."""
+
+    @dg.sensor(
+        name=f"{feed.name}_reconciliation",
+        description=(
+            "Looks through all raw hours once a day, in slices, for changes in old hours that no event of"
+            " S3's told: late objects, objects written again, deletions."
+        ),
+        minimum_interval_seconds=SLICE_EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def reconciliation_sensor(
+        context: dg.SensorEvaluationContext, s3: S3Resource, sqs: SqsResource
+    ) -> dg.SkipReason:
+        now = datetime.now(UTC)
+        lake = lake_of(context.instance, s3, sqs, feed, settings)
+        sweep = reconciliation.current_sweep(lake.s3, feed, settings, context.cursor, now)
+        if sweep is None:
+            return dg.SkipReason("The last sweep over all hours is through; it is not time for the next.")
+        found = reconciliation.sweep_slice(lake.s3, feed, settings, sweep, now, lake.known_digests)
+        for raw in found.changed:
+            lake.report(raw)
+        context.update_cursor(found.sweep.dumps())
+        goes_on = f"goes on at {found.sweep.next:%Y-%m-%d %H}:00" if found.sweep.next else "is through"
+        return dg.SkipReason(
+            f"The sweep {goes_on}: {found.sweep.hours} hours looked at,"
+            f" {found.sweep.found} had changed unseen."
+        )
+
+    return reconciliation_sensor
+
+
+def told(tick: Tick) -> str:
+    """What a tick did, in one sentence for its page."""
+    parts = [f"{tick.reported} raw hours reported, {tick.hinted.messages} messages read"]
+    if tick.hinted.foreign:
+        parts.append(f"{tick.hinted.foreign} of them about other objects")
+    if tick.hinted.unreadable:
+        parts.append(f"{len(tick.hinted.unreadable)} not understood")
+    if tick.behind:
+        parts.append(f"listed up to {tick.end:%Y-%m-%d %H}:00, more at the next tick")
+    return "; ".join(parts) + "."
+
+
+def lake_of(
+    instance: dg.DagsterInstance, s3: S3Resource, sqs: SqsResource, feed: Feed, settings: Settings
+) -> Lake:
+    """A feed's raw hours, and what this Dagster instance knows of them."""
+    return Lake(
         s3.get_client(),
+        sqs.get_client(),
         feed,
         settings,
-        cursor,
-        now,
         known_digests=lambda wanted: reported_digests(instance, feed, wanted),
+        report=lambda raw: instance.report_runless_asset_event(materialization(feed, raw)),
     )
 
 

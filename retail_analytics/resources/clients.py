@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
     from mypy_boto3_kinesis import KinesisClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 CONFIG = Config(
     connect_timeout=5,
@@ -55,6 +56,21 @@ def kinesis_client(region: str) -> KinesisClient:
 def firehose_client(region: str) -> FirehoseClient:
     """A Firehose client for that region."""
     return session(region).client("firehose", config=CONFIG)
+
+
+def sqs_client(region: str) -> SQSClient:
+    """An SQS client for that region."""
+    return session(region).client("sqs", config=CONFIG)
+
+
+class SqsResource(ConfigurableResource):  # type: ignore[type-arg]
+    """Queues, as a boto3 client."""
+
+    region: str
+
+    def get_client(self) -> SQSClient:
+        """A new client."""
+        return sqs_client(self.region)
 
 
 class GlueResource(ConfigurableResource):  # type: ignore[type-arg]

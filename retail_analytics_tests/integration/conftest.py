@@ -6,11 +6,13 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import boto3
 import dagster as dg
 import pytest
 
 from retail_analytics.commands import jobs
 from retail_analytics.embedded.provision import IDENTITY_KEY
+from retail_analytics.embedded.provision_arrivals import ArrivalsProvisioner
 from retail_analytics.feeds import get_feed
 from retail_analytics.lake import hours
 from retail_analytics.settings import Settings, format_first_hours
@@ -27,12 +29,14 @@ HISTORY = timedelta(hours=30)
 def make_lake(cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """A bucket and a database of the test's own; no stream, since nothing is streamed here."""
     suffix = uuid.uuid4().hex[:10]
+    monkeypatch.setenv("RETAIL_DEPLOYMENT", f"lake-{suffix}")
     monkeypatch.setenv("RETAIL_BUCKET", f"lake-{suffix}")
     monkeypatch.setenv("RETAIL_DATABASE", f"lake_{suffix}")
     made = Lake.of(Settings.from_env(), get_feed("retail_trans"))
     made.s3.create_bucket(Bucket=made.settings.bucket)
     made.s3.put_object(Bucket=made.settings.bucket, Key=IDENTITY_KEY, Body=cloud.id.encode())
     made.glue.create_database(DatabaseInput={"Name": made.settings.database})
+    ArrivalsProvisioner(made.settings, boto3.client).provide((made.feed,))
     return made
 
 

@@ -42,12 +42,12 @@ class Ticks:
     known: dict[datetime, str] = field(default_factory=dict)
     asked: list[list[datetime]] = field(default_factory=list)
 
-    def tick(self, now: datetime, slice_hours: int = 10) -> News:
+    def tick(self, now: datetime, slice_hours: int = 10, every: timedelta = timedelta(0)) -> News:
         settings = Settings(
             bucket=BUCKET, first_hours={FEED.name: self.first}, grace_seconds=0, lookback_hours=self.lookback
         )
         # Firehose's buffer is a minute: an hour closes one minute after its end.
-        news = arrivals.look(self.s3, FEED, settings, self.cursor, now, self.digests, slice_hours)
+        news = arrivals.look(self.s3, FEED, settings, self.cursor, now, self.digests, slice_hours, every)
         self.cursor = news.position.dumps()
         self.known |= {raw.hour: raw.digest for raw in news.changed}
         return news
@@ -164,6 +164,23 @@ def test_a_look_back_longer_than_the_slice_still_moves_forward(ticks: Ticks) -> 
     assert set(ticks.known) == {after(count) for count in range(100)}
 
 
+def test_where_events_tell_of_objects_the_look_back_waits_and_hours_that_close_do_not(ticks: Ticks) -> None:
+    every = timedelta(minutes=5)
+    ticks.tick(after(5, minutes=1), every=every)
+    ticks.put(after(4))
+    assert changed(ticks.tick(after(5, minutes=2), every=every)) == []
+    assert changed(ticks.tick(after(5, minutes=6), every=every)) == [after(4)]
+    ticks.put(after(3))
+    closing = ticks.tick(after(6, minutes=1), every=timedelta(hours=2))
+    assert (closing.start, changed(closing)) == (after(5), [after(5)])
+
+
+def test_a_clock_that_was_set_back_does_not_put_the_look_back_off(ticks: Ticks) -> None:
+    ticks.tick(after(9, minutes=1), every=timedelta(hours=1))
+    ticks.put(after(3))
+    assert changed(ticks.tick(after(4, minutes=1), every=timedelta(hours=1))) == [after(3)]
+
+
 def test_an_earlier_first_hour_starts_over(ticks: Ticks) -> None:
     ticks.tick(after(4, minutes=1))
     ticks.first = after(-5)
@@ -205,4 +222,6 @@ def test_a_lake_is_known_by_its_identity_or_else_by_its_bucket(ticks: Ticks) -> 
 def test_a_position_survives_the_cursor() -> None:
     position = Position("lake", FIRST, after(7))
     assert Position.loads(position.dumps()) == position
-    assert set(json.loads(position.dumps())) == {"lake", "first", "reported_until"}
+    assert set(json.loads(position.dumps())) == {"lake", "first", "reported_until", "reconciled"}
+    looked = Position("lake", FIRST, after(7), reconciled=after(8, minutes=3))
+    assert Position.loads(looked.dumps()) == looked

@@ -1,0 +1,129 @@
+"""A tick of a feed's arrivals: act upon hints, then look at the window; report what changed.
+
+The order is what makes it safe to end anywhere: an hour is reported before the messages about it are deleted,
+and before the cursor moves. What was reported and is looked at again is no news. Not here: Dagster's side
+(``sensors.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from retail_analytics.lake import arrivals, notifications
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+    from retail_analytics.feeds import Feed
+    from retail_analytics.lake.objects import RawHour
+    from retail_analytics.settings import Settings
+
+HINTS_SECONDS = 20.0
+"""After this long a tick begins no further round of hints: Dagster gives it 60 s in all."""
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A feed's raw hours, and what Dagster knows of them.
+
+    Attributes:
+        s3: A client for the objects.
+        sqs: A client for the queue of hints.
+        feed: The feed.
+        settings: Where it flows.
+        known_digests: Tells the digests that were last reported of these hours.
+        report: Reports a raw hour as it is now; once it returns, that is known.
+    """
+
+    s3: S3Client
+    sqs: SQSClient
+    feed: Feed
+    settings: Settings
+    known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]]
+    report: Callable[[RawHour], None]
+
+
+@dataclass(frozen=True)
+class Hinted:
+    """What the hints of a tick came to.
+
+    Attributes:
+        messages: How many were read.
+        foreign: How many of these were about nothing of the feed's.
+        unreadable: Why each of the others was not understood.
+        reported: How many hours were news.
+    """
+
+    messages: int = 0
+    foreign: int = 0
+    unreadable: tuple[str, ...] = ()
+    reported: int = 0
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What a tick did.
+
+    Attributes:
+        cursor: Where the next one goes on.
+        hinted: What the hints came to.
+        listed: How many hours the listing found to be news.
+        end: The end of the last hour that was listed.
+        behind: Whether closed hours are left that no tick has looked at yet.
+    """
+
+    cursor: str
+    hinted: Hinted
+    listed: int
+    end: datetime
+    behind: bool
+
+    @property
+    def reported(self) -> int:
+        """How many reports were made."""
+        return self.hinted.reported + self.listed
+
+
+def follow(lake: Lake, cursor: str | None, now: datetime) -> Tick:
+    """One tick.
+
+    Raises:
+        DeploymentMismatchError: The cursor is about another lake.
+        MissingQueueError: S3 is to tell of objects, and there is no queue.
+    """
+    settings = lake.settings
+    arrivals.take_up(lake.s3, lake.feed, settings, cursor)  # nothing is reported of another lake
+    hinted = follow_hints(lake, now) if settings.notifications else Hinted()
+    every = timedelta(seconds=settings.reconcile_seconds if settings.notifications else 0)
+    news = arrivals.look(lake.s3, lake.feed, settings, cursor, now, lake.known_digests, look_back_every=every)
+    for raw in news.changed:
+        lake.report(raw)
+    return Tick(news.position.dumps(), hinted, len(news.changed), news.end, news.behind)
+
+
+def follow_hints(lake: Lake, now: datetime) -> Hinted:
+    """Act upon the messages of the feed's queue, round by round until it is empty or the time is up."""
+    url = notifications.queue_url(lake.sqs, lake.settings.arrivals_queue(lake.feed.name))
+    deadline = time.monotonic() + HINTS_SECONDS
+    total = Hinted()
+    while True:
+        hints = notifications.receive(lake.sqs, url, lake.feed, lake.settings)
+        changed = arrivals.look_at(lake.s3, lake.feed, lake.settings, hints.hours, now, lake.known_digests)
+        for raw in changed:
+            lake.report(raw)
+        notifications.acknowledge(lake.sqs, url, hints)
+        total = Hinted(
+            total.messages + hints.messages,
+            total.foreign + hints.foreign,
+            total.unreadable + hints.unreadable,
+            total.reported + len(changed),
+        )
+        if hints.messages < notifications.ROUND_MESSAGES or time.monotonic() > deadline:
+            return total
