@@ -9,6 +9,7 @@ of these (``following.py``), and hours older than the look-back that no hint nam
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 SLICE_HOURS = 1500
 """Hours that one tick reports at most: SQLite takes some 150 events a second, a tick has 60 s."""
+
+SLICE_KEYS = 100_000
+"""Keys that one tick reads of hours that it has never looked at, about: a hundred LISTs."""
 
 _IDENTITY_KEY = "_deployment/id"
 _EVERY_TICK = timedelta(0)
@@ -151,6 +155,7 @@ def look(
     now: datetime,
     known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]],
     slice_hours: int = SLICE_HOURS,
+    slice_keys: int = SLICE_KEYS,
     look_back_every: timedelta = _EVERY_TICK,
 ) -> News:
     """Look at the next window of closed hours, by listing.
@@ -163,6 +168,7 @@ def look(
         now: The present, aware.
         known_digests: Tells the digests that were last reported of these hours.
         slice_hours: How many hours to look at, at the most.
+        slice_keys: How many keys to read of hours that were never looked at, about.
         look_back_every: How long the look-back may wait; hours that have closed never wait.
 
     Raises:
@@ -176,7 +182,11 @@ def look(
     start = max(first, min(position.reported_until, back))
     stretch = timedelta(hours=max(slice_hours, settings.lookback_hours + 1))
     end = max(start, min(closed, start + stretch))
-    changed = find_changed(objects.list_hours(s3, settings.bucket, feed, start, end), known_digests)
+    # A look-back is listed to its end, since it begins anew each time; what is new goes on at the next tick.
+    keys = slice_keys if start == position.reported_until else sys.maxsize
+    listed = objects.list_until(s3, settings.bucket, feed, start, end, keys)
+    end = start + hours_.HOUR * len(listed)
+    changed = find_changed(listed, known_digests)
     reported_until = max(position.reported_until, end)
     behind = reported_until < closed
     reconciled = now if due and not behind else position.reconciled

@@ -47,7 +47,7 @@ class Ticks:
             bucket=BUCKET, first_hours={FEED.name: self.first}, grace_seconds=0, lookback_hours=self.lookback
         )
         # Firehose's buffer is a minute: an hour closes one minute after its end.
-        news = arrivals.look(self.s3, FEED, settings, self.cursor, now, self.digests, slice_hours, every)
+        news = arrivals.look(self.s3, FEED, settings, self.cursor, now, self.digests, slice_hours, 50, every)
         self.cursor = news.position.dumps()
         self.known |= {raw.hour: raw.digest for raw in news.changed}
         return news
@@ -90,6 +90,20 @@ def test_history_is_reported_in_slices_until_it_has_caught_up(ticks: Ticks) -> N
     assert {hour: digest == EMPTY for hour, digest in ticks.known.items()} == {
         after(count): bool(count % 2) for count in range(25)
     }
+
+
+def test_history_of_many_objects_is_reported_in_slices_of_keys(ticks: Ticks) -> None:
+    for count in range(6):
+        for name in range(20):
+            ticks.put(after(count), f"{name}")
+    news = ticks.tick(after(8, minutes=1))
+    assert (changed(news), news.behind) == ([after(count) for count in range(3)], True)
+    news = ticks.tick(after(8, minutes=1))
+    assert (changed(news), news.behind) == ([after(count) for count in range(3, 8)], False)
+    # A look-back goes to its end, however much there is.
+    ticks.lookback = 8
+    ticks.put(after(5), "late")
+    assert changed(ticks.tick(after(8, minutes=1))) == [after(5)]
 
 
 def test_an_hour_is_reported_when_it_has_closed_also_without_an_object(ticks: Ticks) -> None:
