@@ -34,7 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     # Each stage registers its own commands; what they import is light.
+    from retail_analytics.commands.hold import add_commands as add_hold
     from retail_analytics.commands.local import furnish
+    from retail_analytics.commands.status import add_command as add_status
+    from retail_analytics.commands.why import add_command as add_why
     from retail_analytics.embedded.commands import add_commands as add_embedded
     from retail_analytics.ingest.commands import add_commands as add_ingest
     from retail_analytics.search.commands import add_commands as add_search
@@ -43,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="retail-analytics", description="A retailer's analytics, on AWS or on this machine."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_embedded(commands, furnish=furnish)
+    add_embedded(commands, furnish=furnish, with_status=False)
+    add_status(commands)
+    add_why(commands)
+    add_hold(commands)
     add_ingest(commands)
     _add_demo(commands)
     _add_dev(commands)
@@ -60,6 +66,7 @@ def _expected() -> tuple[type[Exception], ...]:
 
     from retail_analytics.commands.backfill import BackfillError
     from retail_analytics.commands.demo import DemoError
+    from retail_analytics.commands.instances import NoInstanceError
     from retail_analytics.commands.local import LocalError
     from retail_analytics.embedded.cloud import CloudError
     from retail_analytics.ingest.errors import IngestError
@@ -68,7 +75,7 @@ def _expected() -> tuple[type[Exception], ...]:
 
     return (
         *(AthenaError, BackfillError, BotoCoreError, ClientError, CloudError, DemoError),
-        *(IngestError, LocalError, SettingsError),
+        *(IngestError, LocalError, NoInstanceError, SettingsError),
     )
 
 
@@ -135,20 +142,35 @@ def _add_backfill(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     from retail_analytics.commands.backfill import parse_hour
 
     parser = commands.add_parser(
-        "backfill", help="compact a stretch of hours, and make their days, through Dagster"
+        "backfill",
+        help="compact an hour, a stretch of hours or all of a feed, and make their days, through Dagster",
+        description="Compact an hour, a stretch of hours or all of a feed, and make their days, through"
+        " Dagster. What is made already from what raw holds is left alone, unless --force says otherwise.",
     )
     _feed_option(parser)
-    parser.add_argument("--from", dest="first", type=parse_hour, required=True, help="YYYY-MM-DDTHH, UTC")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--from", dest="first", type=parse_hour, help="YYYY-MM-DDTHH, UTC")
+    which.add_argument("--hour", type=parse_hour, help="this hour alone")
+    which.add_argument("--all", action="store_true", help="from the feed's first hour to the last closed one")
     parser.add_argument(
-        "--to", dest="last", type=parse_hour, required=True, help="YYYY-MM-DDTHH, UTC, included"
+        "--to", dest="last", type=parse_hour, help="YYYY-MM-DDTHH, UTC, included (default: the last closed)"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="make again what is made already from what raw holds"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="tell what it would do and cost, and do nothing"
     )
     parser.set_defaults(run=_backfill)
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
-    from retail_analytics.commands.backfill import run_backfill
+    from retail_analytics.commands.backfill import BackfillError, run_backfill
 
-    return run_backfill(get_feed(arguments.feed), arguments.first, arguments.last)
+    if arguments.last and not arguments.first:
+        raise BackfillError("--to goes with --from; --hour and --all say which hours by themselves.")
+    first, last = (arguments.hour or each for each in (arguments.first, arguments.last))
+    return run_backfill(get_feed(arguments.feed), first, last, arguments.dry_run, arguments.force)
 
 
 def _add_checks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

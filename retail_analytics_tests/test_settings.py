@@ -35,6 +35,9 @@ def test_every_setting_is_read() -> None:
             "RETAIL_LOOKBACK_HOURS": "2",
             "RETAIL_TARGET_FILE_BYTES": "3",
             "RETAIL_QUERY_TIMEOUT_SECONDS": "4",
+            "RETAIL_COMPACTION_TARGET_MINUTES": "5",
+            "RETAIL_NOTIFY_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:told",
+            "RETAIL_NOTIFY_WEBHOOK": "https://hooks.example/secret",
         }
     )
     assert read == Settings(
@@ -49,6 +52,9 @@ def test_every_setting_is_read() -> None:
         lookback_hours=2,
         target_file_bytes=3,
         query_timeout_seconds=4,
+        compaction_target_minutes=5,
+        notify_topic_arn="arn:aws:sns:eu-west-1:123456789012:told",
+        notify_webhook="https://hooks.example/secret",
     )
 
 
@@ -92,6 +98,14 @@ def test_other_first_hours_are_refused_with_the_form_that_is_wanted(text: str) -
         ("RETAIL_TARGET_FILE_BYTES", "0"),
         ("RETAIL_QUERY_TIMEOUT_SECONDS", "0"),
         ("RETAIL_QUERY_TIMEOUT_SECONDS", "1.5"),
+        ("RETAIL_COMPACTION_TARGET_MINUTES", "0"),
+        ("RETAIL_NOTIFY_TOPIC_ARN", "told"),
+        ("RETAIL_NOTIFY_TOPIC_ARN", "arn:aws:sqs:eu-west-1:123456789012:told"),
+        ("RETAIL_NOTIFY_WEBHOOK", "hooks.example/secret"),
+        ("RETAIL_NOTIFY_WEBHOOK", "http://hooks.example/secret"),
+        ("RETAIL_NOTIFY_WEBHOOK", "https://user:secret@hooks.example/"),
+        ("RETAIL_NOTIFY_WEBHOOK", "https://hooks.example:port/secret"),
+        ("RETAIL_NOTIFY_WEBHOOK", "file:///secret"),
         ("RETAIL_GRACE_SECONDS", "²"),
         ("RETAIL_DATABASE", 'x"; DROP'),
         ("RETAIL_DATABASE", ""),
@@ -100,6 +114,19 @@ def test_other_first_hours_are_refused_with_the_form_that_is_wanted(text: str) -
 def test_a_value_that_cannot_be_used_is_refused_by_its_variable(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         Settings.from_env({name: value})
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "http://localhost/x", "http://[::1]:9/x"])
+def test_a_webhook_on_the_loopback_needs_no_tls(url: str) -> None:
+    assert Settings.from_env({"RETAIL_NOTIFY_WEBHOOK": url}).notify_webhook == url
+
+
+def test_no_representation_shows_the_webhook() -> None:
+    settings = Settings.from_env({"RETAIL_NOTIFY_WEBHOOK": "https://hooks.example/secret"})
+    assert "secret" not in repr(settings)
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env({"RETAIL_NOTIFY_WEBHOOK": "http://hooks.example/secret"})
+    assert "secret" not in str(refused.value)
 
 
 def test_settings_do_not_change() -> None:

@@ -7,7 +7,9 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 
 from retail_analytics.batch import compaction, metadata, processed
-from retail_analytics.batch.compaction import HourResult
+from retail_analytics.batch.alone import compaction_pool, stay_alone
+from retail_analytics.batch.holds import hold_spec, unless_held
+from retail_analytics.batch.results import HourResult
 from retail_analytics.batch.staging import Pipeline
 from retail_analytics.batch.sweep import sweep
 from retail_analytics.feeds import Feed
@@ -24,6 +26,11 @@ POOL = "athena"
 
 # Days follow no clock: an eager condition on the whole history, today's day included.
 AS_DAYS_CHANGE = AS_HOURS_ARRIVE
+
+AS_WINDOWS_CHANGE = AS_DAYS_CHANGE.replace(
+    "any_deps_missing", ~dg.AutomationCondition.all_deps_match(~dg.AutomationCondition.missing())
+)
+"""For a table with a look-back: history begins somewhere, so a day of the window is enough."""
 
 
 class CompactionConfig(dg.Config):
@@ -59,6 +66,7 @@ def sweep_key(feed: Feed) -> dg.AssetKey:
 def build_batch_assets(feed: Feed, settings: Settings) -> list[dg.AssetSpec | dg.AssetsDefinition]:
     """The batch assets of a feed."""
     return [
+        hold_spec(feed),
         _compacted(feed, settings),
         dg.AssetSpec(
             event_days_key(feed),
@@ -89,11 +97,11 @@ def _compacted(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
         description="The good records of each hour of arrival, once, typed; audited, then published.",
         partitions_def=windows.hourly(feed, settings),
         backfill_policy=IN_ONE_RUN,
-        automation_condition=AS_HOURS_ARRIVE,
+        automation_condition=AS_HOURS_ARRIVE & unless_held(feed),
         retry_policy=RETRIES,
         group_name=feed.name,
         kinds={"athena", "parquet"},
-        pool=POOL,
+        pool=compaction_pool(feed),
         metadata={
             "dagster/column_schema": metadata.column_schema(tables.compacted_table(feed, settings).columns),
             "dagster/table_name": f"{settings.database}.{tables.compacted_table(feed, settings).name}",
@@ -106,15 +114,26 @@ def _compacted(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
         athena: AthenaResource,
         glue: GlueResource,
     ) -> None:
+        stay_alone(context.instance, compaction_pool(feed), context.run_id)
         wanted = [hours.from_partition_key(key) for key in context.partition_keys]
-        with permanent_faults_fail():
-            work = pipeline(feed, settings, s3, athena, glue)
-            results = compaction.compact(work, wanted, log=context.log.info, force=config.force)
-        _tell_event_days(context, feed, settings, results)
+        made: dict[datetime, HourResult] = {}
+        try:
+            with permanent_faults_fail():
+                work = pipeline(feed, settings, s3, athena, glue)
+                for settled in compaction.compact_in_batches(
+                    work, wanted, log=context.log.info, force=config.force, run_id=context.run_id
+                ):
+                    made |= settled
+        except BaseException:
+            # An interruption, too: what is published by now is a fact, and Dagster hears of it now.
+            _tell(context, feed, settings, list(made.values()))
+            raise
+        results = [made[hour] for hour in sorted(made)]
         failed = [result for result in results if result.state == "failed"]
         if failed:
-            _tell_good_hours(context, feed, settings, results)
+            _tell(context, feed, settings, results)
             raise dg.Failure(description=_failure(failed, len(results)), allow_retries=False)
+        _tell_event_days(context, feed, settings, results)
         for result in results:
             context.add_asset_metadata(
                 metadata.of_hour(result, feed, settings), partition_key=hours.partition_key(result.hour)
@@ -144,10 +163,11 @@ def _tell_event_days(
             context.log.warning(f"{count} hour(s) hold events of {day}, which is no day of this deployment.")
 
 
-def _tell_good_hours(
+def _tell(
     context: dg.AssetExecutionContext, feed: Feed, settings: Settings, results: Sequence[HourResult]
 ) -> None:
-    """A failing step materialises nothing; the hours that did publish are told one by one."""
+    """A failing step materialises nothing; the hours that did publish are told one by one, and their days."""
+    _tell_event_days(context, feed, settings, results)
     for result in results:
         if result.state != "failed":
             context.log_event(
@@ -165,13 +185,18 @@ def _failure(failed: Sequence[HourResult], of: int) -> str:
 
 
 def _processed(feed: Feed, settings: Settings, declared: ProcessedTable) -> dg.AssetsDefinition:
+    key = processed_key(feed, declared.name)
+    read = processed_key(feed, declared.source) if declared.source else compacted_key(feed)
+    lineage = metadata.column_lineage(declared, read)
+
     @dg.asset(
-        key=processed_key(feed, declared.name),
-        deps=[processed_key(feed, declared.source) if declared.source else event_days_key(feed)],
+        key=key,
+        deps=[_source_of(feed, declared)],
         description=declared.description,
         partitions_def=windows.daily(feed, settings),
         backfill_policy=IN_ONE_RUN,
-        automation_condition=AS_DAYS_CHANGE,
+        automation_condition=(AS_WINDOWS_CHANGE if declared.lookback_days else AS_DAYS_CHANGE)
+        & unless_held(feed),
         retry_policy=RETRIES,
         group_name=feed.name,
         kinds={"athena", "parquet"},
@@ -190,6 +215,11 @@ def _processed(feed: Feed, settings: Settings, declared: ProcessedTable) -> dg.A
             results = processed.refresh(work, declared.name, days, log=context.log.info)
         failed = [result for result in results if result.state == "failed"]
         if failed:
+            # A failing step materialises nothing; the days that did publish are told one by one.
+            for result in results:
+                if result.state != "failed":
+                    day, told = hours.day_key(result.day), metadata.of_day(result, settings) | lineage
+                    context.log_event(dg.AssetMaterialization(key, partition=day, metadata=told))
             named = "; ".join(f"{result.day}: {result.problem}" for result in failed[:10])
             raise dg.Failure(
                 description=f"{len(failed)} of {len(results)} days were not published. {named}",
@@ -197,10 +227,21 @@ def _processed(feed: Feed, settings: Settings, declared: ProcessedTable) -> dg.A
             )
         for result in results:
             context.add_asset_metadata(
-                metadata.of_day(result, settings), partition_key=hours.day_key(result.day)
+                metadata.of_day(result, settings) | lineage, partition_key=hours.day_key(result.day)
             )
 
     return table
+
+
+def _source_of(feed: Feed, declared: ProcessedTable) -> dg.AssetDep:
+    """What a processed table follows: its source's day, and the days of its look-back."""
+    key = processed_key(feed, declared.source) if declared.source else event_days_key(feed)
+    if not declared.lookback_days:
+        return dg.AssetDep(key)
+    window = dg.TimeWindowPartitionMapping(
+        start_offset=-declared.lookback_days, allow_nonexistent_upstream_partitions=True
+    )
+    return dg.AssetDep(key, partition_mapping=window)
 
 
 def _sweep(feed: Feed, settings: Settings) -> dg.AssetsDefinition:

@@ -1,15 +1,20 @@
-"""Checks of the batch. Each counts what it examined, and fails where that is nothing."""
+"""Checks of compacted hours. Each counts what it examined, and fails where that is nothing.
+
+Not here: those of processed tables (``processed_checks.py``), and how a result is told (``verdicts.py``).
+"""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
-from retail_analytics.batch.assets import compacted_key, processed_key
-from retail_analytics.batch.processed import days_predicate
+from retail_analytics.batch import metadata
+from retail_analytics.batch.assets import compacted_key
+from retail_analytics.batch.compaction_sql import PREVIEW_CELL_END, PREVIEW_ROW_END
+from retail_analytics.batch.processed_checks import build_processed_checks
 from retail_analytics.batch.state import HourState, hour_states
+from retail_analytics.batch.verdicts import hours_to_check, verdict
 from retail_analytics.feeds import Feed
 from retail_analytics.lake import hours, tables, windows
 from retail_analytics.lake.partitions import Catalog
@@ -18,10 +23,9 @@ from retail_analytics.resources.athena import AthenaResource
 from retail_analytics.resources.clients import GlueResource
 from retail_analytics.settings import Settings
 
-CHECKED_DAYS = 31
-"""How far back a check looks that is run by itself, not with hours of a run."""
-
-_SHOWN = 10
+_SAMPLES = 3  # of each reason
+_MOST_SAMPLES = 30
+_LONGEST_SAMPLE = 300  # characters
 
 
 def build_batch_checks(feed: Feed, settings: Settings) -> list[dg.AssetChecksDefinition]:
@@ -30,29 +34,9 @@ def build_batch_checks(feed: Feed, settings: Settings) -> list[dg.AssetChecksDef
         _accounted(feed, settings),
         _required_fields(feed, settings),
         _schema(feed, settings),
-        _sums_agree(feed, settings),
+        _rejects(feed, settings),
+        *build_processed_checks(feed, settings),
     ]
-
-
-def hours_to_check(run: dg.DagsterRun, feed: Feed, settings: Settings) -> tuple[datetime, datetime]:
-    """The hours ``[start, end)`` that a check looks at: the run's, or the last month's closed ones."""
-    named = windows.run_range(run)
-    if named is not None and len(named[0]) > len("2010-12-01"):
-        first, last = (hours.from_partition_key(key) for key in named)
-        return first, last + hours.HOUR
-    end = hours.closed_until(feed, settings, datetime.now(UTC))
-    return max(hours.first_hour(feed, settings), end - timedelta(days=CHECKED_DAYS)), end
-
-
-def days_to_check(run: dg.DagsterRun, feed: Feed, settings: Settings) -> list[date]:
-    """The event days that a check looks at: the run's, or the last month's."""
-    named = windows.run_range(run)
-    if named is not None and len(named[0]) == len("2010-12-01"):
-        first, last = (hours.from_day_key(key) for key in named)
-    else:
-        start, end = hours_to_check(run, feed, settings)
-        first, last = start.date(), end.date()
-    return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
 
 
 def _accounted(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
@@ -74,7 +58,7 @@ def _accounted(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
             if not state.current
         ]
         problems += _miscounted(athena, feed, settings, [state for state in filled if state.published])
-        return _result(
+        return verdict(
             problems,
             examined=len(filled),
             what="hours with objects",
@@ -82,9 +66,10 @@ def _accounted(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
             advice=(
                 "Materialise the hours of `compacted` that are named; if one keeps failing, its run says why."
             ),
-            lines=sum(state.published.counts.lines for state in filled if state.published),
-            rejected=sum(state.published.counts.rejected for state in filled if state.published),
-            duplicates=sum(state.published.counts.duplicates for state in filled if state.published),
+            more={
+                name: sum(getattr(state.published.counts, name) for state in filled if state.published)
+                for name in ("lines", "rejected", "duplicates")
+            },
         )
 
     return every_record_accounted
@@ -144,7 +129,7 @@ def _required_fields(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition
             f" WHERE {hours.hours_predicate(hours.hours_between(start, end))}"
         ).rows[0]
         problems = [f"{c.name} is empty in {row[c.name]} rows" for c in wanted if row[c.name]]
-        return _result(
+        return verdict(
             problems,
             examined=row["rows"],
             what="rows",
@@ -159,9 +144,14 @@ def _schema(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=compacted_key(feed),
         name="schema_as_declared",
-        description="Every table of the feed has the columns and types that its declaration gives it.",
+        description=(
+            "Every table of the feed has the columns and types that its declaration gives it,"
+            " and no record holds a key that it does not know."
+        ),
     )
-    def schema_as_declared(glue: GlueResource) -> dg.AssetCheckResult:
+    def schema_as_declared(
+        context: dg.AssetCheckExecutionContext, athena: AthenaResource, glue: GlueResource
+    ) -> dg.AssetCheckResult:
         client = glue.get_client()
         declared = tables.all_tables(feed, settings)
         problems: list[str] = []
@@ -175,94 +165,104 @@ def _schema(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
             wanted = [(name, type_) for name, type_, _ in table.columns]
             problems += [f"{table.name}: {n} {t} is missing" for n, t in wanted if (n, t) not in there]
             problems += [f"{table.name}: {n} {t} is not declared" for n, t in there if (n, t) not in wanted]
-        return _result(
-            problems,
-            examined=len(declared) - sum("not in the catalog" in problem for problem in problems),
+        missing = sum("not in the catalog" in problem for problem in problems)
+        unknown = {} if missing else _unknown_keys(athena, feed, settings, context.run)
+        told = [
+            f"{count} records hold the key {key}, which is not declared" for key, count in unknown.items()
+        ]
+        policy = feed.schema_policy.added
+        return verdict(
+            [*problems, *([] if policy == "ignore" else told)],
+            examined=len(declared) - missing,
             what="tables",
-            advice="Materialise `catalog` to bring tables to their declaration, or declare what changed.",
+            advice=(
+                "Materialise `catalog` to bring tables to their declaration, or declare what changed;"
+                " values of keys that are not declared are kept in the column `extra`."
+            ),
+            severity=(
+                dg.AssetCheckSeverity.ERROR if problems or policy == "fail" else dg.AssetCheckSeverity.WARN
+            ),
+            more={"keys that are not declared": ", ".join(unknown) or "none"},
         )
 
     return schema_as_declared
 
 
-def _sums_agree(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
-    last = feed.processed[-1]
+def _unknown_keys(
+    athena: AthenaResource, feed: Feed, settings: Settings, run: dg.DagsterRun
+) -> dict[str, int]:
+    """How many compacted records hold each key that the declaration does not know."""
+    table = sql.table(settings.database, tables.compacted_table(feed, settings).name)
+    start, end = hours_to_check(run, feed, settings)
+    rows = athena.query(
+        f"SELECT found.name, count(*) AS records FROM {table}"
+        " CROSS JOIN UNNEST(map_keys(CAST(json_parse(extra) AS map(varchar, json)))) AS found (name)"
+        f" WHERE extra IS NOT NULL AND {hours.hours_predicate(hours.hours_between(start, end))}"
+        " GROUP BY found.name ORDER BY 2 DESC, 1"
+    ).rows
+    return {row["name"]: row["records"] for row in rows}
 
+
+def _rejects(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=processed_key(feed, last.name),
-        name="sums_agree",
-        additional_deps=[processed_key(feed, table.name) for table in feed.processed[:-1]],
-        description="Per event day, every processed table sums to what the table that it reads sums to.",
+        asset=compacted_key(feed),
+        name="rejects_within_limit",
+        description=(
+            f"No more than {feed.rejects_limit.share:.1%} of the records are rejected"
+            f" ({feed.rejects_limit.count} may always be). The reasons are counted, with a sample of each."
+        ),
     )
-    def sums_agree(context: dg.AssetCheckExecutionContext, athena: AthenaResource) -> dg.AssetCheckResult:
-        days = days_to_check(context.run, feed, settings)
-        problems: list[str] = []
-        examined = 0
-        for declared in feed.processed:
-            if declared.source is None:
-                continue  # its audit compared it with the compacted hours before it was published
-            source = tables.processed_table(feed, settings, declared.source).name
-            target = tables.processed_table(feed, settings, declared.name).name
-            for index, measure in enumerate(declared.measures):
-                left = _sums(athena, settings, source, measure.source, days)
-                right = _sums(athena, settings, target, measure.target, days)
-                examined += len(left) if index == 0 else 0
-                problems += [
-                    f"{day}: {measure.name} is {left.get(day)} in {source}, {right.get(day)} in {target}"
-                    for day in sorted(left.keys() | right.keys())
-                    if left.get(day) != right.get(day)
-                ]
-        return _result(
-            problems,
-            examined=examined,
-            what="days of tables",
+    def rejects_within_limit(
+        context: dg.AssetCheckExecutionContext, s3: S3Resource, athena: AthenaResource, glue: GlueResource
+    ) -> dg.AssetCheckResult:
+        start, end = hours_to_check(context.run, feed, settings)
+        catalog = Catalog(glue.get_client(), settings.database)
+        states = hour_states(s3.get_client(), catalog, feed, settings, start, end)
+        published = [state.published.counts for state in states if state.published]
+        lines = sum(counts.lines for counts in published)
+        rejected = sum(counts.rejected for counts in published)
+        allowed = feed.rejects_limit.allowed(lines)
+        problem = f"{rejected} of {lines} records are rejected ({rejected / max(lines, 1):.1%})"
+        return verdict(
+            [f"{problem}; {allowed} may be"] if rejected > allowed else [],
+            examined=lines,
+            what="records",
             in_run=windows.run_range(context.run) is not None,
-            advice="Materialise the named days of the processed tables, sources first.",
+            advice=(
+                f"Look at the reasons and at {feed.name}_rejects, mend what writes such records, and load"
+                " them again; a change of the declaration makes its hours anew by force."
+            ),
+            more={"rejected": rejected, "allowed": allowed}
+            | (_sample_of_rejects(athena, feed, settings, start, end) if rejected else {}),
         )
 
-    return sums_agree
+    return rejects_within_limit
 
 
-def _sums(
-    athena: AthenaResource, settings: Settings, table: str, expression: str, days: Sequence[date]
-) -> dict[str, Any]:
+def _sample_of_rejects(
+    athena: AthenaResource, feed: Feed, settings: Settings, start: datetime, end: datetime
+) -> dict[str, dg.MetadataValue]:
+    """How many records were rejected for each reason, and some of each."""
+    table = sql.table(settings.database, tables.rejects_table(feed, settings).name)
     rows = athena.query(
-        f"SELECT CAST(event_day AS varchar) AS event_day, sum(CAST({expression} AS decimal(38, 4))) AS total"
-        f" FROM {sql.table(settings.database, table)} WHERE {days_predicate(days)} GROUP BY event_day"
+        "SELECT reason, records, source_object, line FROM (SELECT reason, source_object,"
+        f" substr(line, 1, {_LONGEST_SAMPLE}) AS line, count(*) OVER (PARTITION BY reason) AS records,"
+        " row_number() OVER (PARTITION BY reason ORDER BY source_object, line) AS place"
+        f" FROM {table} WHERE {hours.hours_predicate(hours.hours_between(start, end))}) AS placed"
+        f" WHERE place <= {_SAMPLES} ORDER BY records DESC, reason, place"
     ).rows
-    return {row["event_day"]: row["total"] for row in rows}
+    reasons = {row["reason"]: row["records"] for row in rows}
+    shown = [(row["reason"], row["source_object"], row["line"]) for row in rows[:_MOST_SAMPLES]]
+    return {
+        "reasons": _table(("reason", "records"), [(reason, str(n)) for reason, n in reasons.items()]),
+        "sample": _table(("reason", "object", "record"), shown),
+    }
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dg.MetadataValue:
+    text = PREVIEW_ROW_END.join(PREVIEW_CELL_END.join(row) for row in rows)
+    return dg.MetadataValue.md(metadata.markdown_table(names, text))
 
 
 def _name(state: HourState) -> str:
     return hours.partition_key(state.raw.hour)
-
-
-def _result(
-    problems: Sequence[str],
-    *,
-    examined: int,
-    what: str,
-    advice: str,
-    in_run: bool = False,
-    **numbers: int,
-) -> dg.AssetCheckResult:
-    """A result; to have found nothing to examine is a failure.
-
-    Except beside hours or days that a run has just made: these may rightly be empty, and the run says so.
-    """
-    metadata: dict[str, Any] = {f"{what} examined": examined, **numbers, "problems": len(problems)}
-    if problems:
-        shown = [f"- {problem}" for problem in problems[:_SHOWN]]
-        shown += [f"- … and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        metadata["what is wrong"] = dg.MetadataValue.md("\n".join(shown))
-        metadata["what to do"] = advice
-        description = f"{len(problems)} problem(s) in {examined} {what}. {problems[0]}"
-    elif not examined and in_run:
-        description = f"The run's hours or days are empty: there are no {what}."
-    elif not examined:
-        description = f"There were no {what} to examine: nothing is proven."
-    else:
-        description = f"{examined} {what} examined, all good."
-    return dg.AssetCheckResult(
-        passed=bool(examined) and not problems, metadata=metadata, description=description
-    )

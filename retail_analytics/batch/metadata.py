@@ -15,9 +15,10 @@ from retail_analytics.batch.compaction_sql import PREVIEW_CELL_END, PREVIEW_ROW_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from retail_analytics.batch.compaction import HourResult
     from retail_analytics.batch.processed import DayResult
+    from retail_analytics.batch.results import HourResult
     from retail_analytics.feeds import Feed
+    from retail_analytics.feeds.declaration import ProcessedTable
     from retail_analytics.settings import Settings
 
 _TEBIBYTE = 1024**4
@@ -48,6 +49,8 @@ def of_hour(result: HourResult, feed: Feed, settings: Settings) -> Metadata:
     }
     if counts.without_id:
         metadata["rows without id"] = dg.MetadataValue.int(counts.without_id)
+    if result.changes is not None:
+        metadata["what differed"] = dg.MetadataValue.text(str(result.changes))
     if result.query_id:
         metadata["Athena query"] = dg.MetadataValue.text(result.query_id)
     if result.state == "published":
@@ -56,6 +59,10 @@ def of_hour(result: HourResult, feed: Feed, settings: Settings) -> Metadata:
     if result.preview:
         names = [column.name for column in feed.columns]
         metadata["preview"] = dg.MetadataValue.md(markdown_table(names, result.preview))
+    if result.published_at is not None:
+        metadata["published"] = dg.MetadataValue.timestamp(result.published_at)
+    if result.state == "unchanged" and result.run_id:
+        metadata["published by"] = dg.MetadataValue.dagster_run(result.run_id)
     if result.problem:
         metadata["problem"] = dg.MetadataValue.text(result.problem)
     return metadata
@@ -67,7 +74,7 @@ def of_day(result: DayResult, settings: Settings) -> Metadata:
         "state": dg.MetadataValue.text(result.state),
         "rows": dg.MetadataValue.int(result.rows),
     }
-    if result.state == "published":
+    if result.state in ("published", "same"):
         metadata |= {
             "repeated across hours": dg.MetadataValue.int(result.repeated),
             "bytes": dg.MetadataValue.int(result.bytes),
@@ -94,6 +101,17 @@ def markdown_table(names: Sequence[str], preview: str) -> str:
 
 def _cell(text: str) -> str:
     return _CONTROL.sub(" ", text).translate(_MARKUP)
+
+
+def column_lineage(declared: ProcessedTable, source: dg.AssetKey) -> Metadata:
+    """Which columns of its source each column of a processed table is made from, as Dagster draws it."""
+    deps = {
+        name: [dg.TableColumnDep(source, column) for column in declared.made_from.get(name, ())]
+        for name, *_ in declared.columns
+    }
+    return {
+        "dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(deps_by_column=deps))
+    }
 
 
 def column_schema(columns: Sequence[tuple[str, str, str]]) -> dg.TableSchema:

@@ -1,38 +1,35 @@
 """Processed tables, by event day: exactly the days that changed hours hold or held are made again.
 
-The same write, audit, publish as compaction. A day's inputs are the locations of the partitions it reads;
-each location is written once, so a day whose inputs are the same is the same, and is left alone. Not here:
-the SELECT of a table, which is the feed's.
+The same write, audit, publish as compaction. A day whose inputs are what they were is left alone. One that
+was made again and came out the same stays where it was, so that what reads it is not made over for nothing.
+Not here: the SELECT of a table, which is the feed's, and what a day reads (``processed_inputs.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from retail_analytics.batch import staging
-from retail_analytics.batch.compaction_sql import query_type
+from retail_analytics.batch import processed_sql, staging
+from retail_analytics.batch.processed_inputs import Inputs, fingerprint, inputs_of, reading_of
 from retail_analytics.lake import hours as hours_
 from retail_analytics.lake import tables
 from retail_analytics.lake.partitions import Partition, chunks
-from retail_analytics.resources import sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import date, datetime
+    from datetime import date
     from decimal import Decimal
 
     from retail_analytics.batch.staging import Pipeline, Staged
     from retail_analytics.feeds.declaration import ProcessedTable
     from retail_analytics.resources.athena import QueryResult
 
-State = Literal["published", "unchanged", "empty", "failed"]
+State = Literal["published", "same", "unchanged", "empty", "failed"]
 
 _ATTEMPTS = 4
-
-_COMMENT = re.compile(r"--[^\n]*")
+_NOTHING = Inputs(())
 
 
 @dataclass(frozen=True)
@@ -41,13 +38,15 @@ class DayResult:
 
     Attributes:
         day: The event day.
-        state: ``published`` now, ``unchanged``, ``empty`` (nothing to read), or ``failed``.
+        state: ``published`` now; ``same``, made from other inputs than before and come out as it was;
+            ``unchanged``, its inputs being what they were; ``empty`` (nothing to read); or ``failed``.
         rows: Rows of the table.
         repeated: Records that the day's hours held more than once between them; removed here.
         measures: The table's sums, equal to those of what it was read from.
         bytes: Bytes written.
         query_id: The CTAS.
         scanned_bytes: What the CTAS and the audit read, shared out evenly over the days of the query.
+        content: A digest of the rows.
         problem: Why it failed.
     """
 
@@ -59,6 +58,7 @@ class DayResult:
     bytes: int = 0
     query_id: str = ""
     scanned_bytes: int = 0
+    content: str = ""
     problem: str = ""
 
 
@@ -90,23 +90,27 @@ def refresh(
         pipeline.catalog.delete(table, [(hours_.day_key(day),) for day in plan.gone])
         for batch in chunks(sorted(plan.inputs), staging.MOST_PARTITIONS):
             inputs = {day: plan.inputs[day] for day in batch}
-            results |= _refresh_batch(pipeline, declared, inputs, set(plan.published))
+            results |= _refresh_batch(pipeline, declared, inputs, plan.published)
             log(f"{declared.name}: days up to {batch[-1]} made, {len(batch)} in one query.")
         # An hour that is published between the write and its audit makes them differ: start over.
         waiting = _changed_meanwhile(pipeline, declared, plan)
         if not waiting:
             break
         log(f"{declared.name}: the inputs of {len(waiting)} day(s) changed meanwhile.")
+    else:
+        for day in waiting:
+            problem = f"its inputs changed during each of {_ATTEMPTS} attempts; run it again when it is quiet"
+            results[day] = replace(results[day], state="failed", problem=problem)
     return [results[day] for day in sorted(results)]
 
 
 def _changed_meanwhile(pipeline: Pipeline, declared: ProcessedTable, plan: Plan) -> list[date]:
     """Days that were made from inputs that are not theirs any more."""
-    now = _inputs(pipeline, declared, list(plan.inputs)) if plan.inputs else {}
+    now = inputs_of(pipeline, declared, list(plan.inputs)) if plan.inputs else {}
     return [
         day
         for day, inputs in plan.inputs.items()
-        if _fingerprint(declared, now.get(day, [])) != _fingerprint(declared, inputs)
+        if fingerprint(declared, now.get(day, _NOTHING)) != fingerprint(declared, inputs)
     ]
 
 
@@ -115,16 +119,16 @@ class Plan:
     """What a refresh has to do, as the catalog tells without a query.
 
     Attributes:
-        inputs: Days to make, with the partitions that each reads.
+        inputs: Days to make, with what each reads.
         gone: Days that have a partition and nothing to read any more.
         settled: Results of the days that need no query; those that are gone are among them.
-        published: Partition values of the days that are published.
+        published: The days that are published, with their partitions.
     """
 
-    inputs: Mapping[date, list[Partition]]
+    inputs: Mapping[date, Inputs]
     gone: tuple[date, ...]
     settled: Mapping[date, DayResult]
-    published: tuple[str, ...]
+    published: Mapping[date, Partition]
 
     @property
     def stale(self) -> list[date]:
@@ -135,187 +139,104 @@ class Plan:
 def make_plan(pipeline: Pipeline, name: str, days: Sequence[date]) -> Plan:
     """What a refresh of these days would do; costs catalog calls only."""
     declared = pipeline.feed.processed_table(name)
-    table = tables.processed_table(pipeline.feed, pipeline.settings, name)
     wanted = sorted(set(days))
-    inputs = _inputs(pipeline, declared, wanted)
-    published = pipeline.catalog.get(table, [(hours_.day_key(day),) for day in wanted])
+    inputs = inputs_of(pipeline, declared, wanted)
+    published = _published(pipeline, name, wanted)
     settled: dict[date, DayResult] = {}
     gone: list[date] = []
     for day in wanted:
-        there = published.get((hours_.day_key(day),))
+        there = published.get(day)
         if day not in inputs:
             settled[day] = DayResult(day, "empty")
             gone += [day] if there else []
-        elif there and there.parameters.get("inputs") == _fingerprint(declared, inputs[day]):
+        elif there and there.parameters.get("inputs") == fingerprint(declared, inputs[day]):
             settled[day] = DayResult(day, "unchanged", rows=int(there.parameters.get("rows", "0")))
     return Plan(
-        inputs={day: parts for day, parts in inputs.items() if day not in settled},
+        inputs={day: found for day, found in inputs.items() if day not in settled},
         gone=tuple(gone),
         settled=settled,
-        published=tuple(values[0] for values in published),
+        published=published,
     )
 
 
-def source_predicate(days: Mapping[date, Sequence[Partition]]) -> str:
-    """A predicate for these days on a table by hour, true of the hours that hold them."""
-    hours = {_hour(partition) for partitions in days.values() for partition in partitions}
-    return f"{hours_.hours_predicate(hours)} AND {days_predicate(list(days))}"
-
-
-def days_predicate(days: Sequence[date]) -> str:
-    """A predicate on ``event_day`` that is true of these days."""
-    return f"event_day IN ({', '.join(sql.day(day) for day in sorted(days))})"
-
-
-def hours_of_days(pipeline: Pipeline, days: Sequence[date]) -> dict[date, list[Partition]]:
-    """The published compacted hours that hold records of these days; days without one are left out."""
-    index = tables.event_days_table(pipeline.feed, pipeline.settings)
-    wanted = {hours_.day_key(day) for day in days}
-    pairs: list[tuple[str, datetime]] = []
-    for first, last in hours_.contiguous_days(sorted(days)):
-        expression = f"event_day >= '{hours_.day_key(first)}' AND event_day <= '{hours_.day_key(last)}'"
-        for partition in pipeline.catalog.matching(index, expression):
-            day, hour = partition.values
-            if day in wanted:
-                pairs.append((day, hours_.from_part(hour)))
-    compacted = tables.compacted_table(pipeline.feed, pipeline.settings)
-    found = pipeline.catalog.get(compacted, [tuple(hours_.partition_values(hour)) for _, hour in pairs])
-    by_day: dict[date, list[Partition]] = {}
-    for day, arrival in sorted(pairs):
-        there = found.get(tuple(hours_.partition_values(arrival)))
-        # The index may remember what an hour held once; the hour itself says what it holds.
-        if there is not None and day in there.parameters.get("event_days", "").split(","):
-            by_day.setdefault(hours_.from_day_key(day), []).append(there)
-    return by_day
-
-
-def _inputs(
-    pipeline: Pipeline, declared: ProcessedTable, days: Sequence[date]
-) -> dict[date, list[Partition]]:
-    if declared.source is None:
-        return hours_of_days(pipeline, days)
-    source = tables.processed_table(pipeline.feed, pipeline.settings, declared.source)
-    found = pipeline.catalog.get(source, [(hours_.day_key(day),) for day in days])
-    return {hours_.from_day_key(values[0]): [partition] for values, partition in found.items()}
-
-
-def _fingerprint(declared: ProcessedTable, inputs: Sequence[Partition]) -> str:
-    digest = hashlib.blake2b(declared.sql.read_bytes(), digest_size=16)
-    digest.update(repr(declared.columns).encode())
-    for location in sorted(partition.location for partition in inputs):
-        digest.update(b"\0" + location.encode())
-    return digest.hexdigest()
+def _published(pipeline: Pipeline, name: str, days: Sequence[date]) -> dict[date, Partition]:
+    table = tables.processed_table(pipeline.feed, pipeline.settings, name)
+    found = pipeline.catalog.get(table, [(hours_.day_key(day),) for day in days])
+    return {hours_.from_day_key(values[0]): partition for values, partition in found.items()}
 
 
 def _refresh_batch(
-    pipeline: Pipeline, declared: ProcessedTable, inputs: Mapping[date, list[Partition]], published: set[str]
+    pipeline: Pipeline,
+    declared: ProcessedTable,
+    inputs: Mapping[date, Inputs],
+    published: Mapping[date, Partition],
 ) -> dict[date, DayResult]:
-    source, predicate = _source(pipeline, declared, inputs)
+    """Write, audit and publish one batch of days."""
+    reading = reading_of(pipeline, declared, inputs)
+    made_from = {day: fingerprint(declared, found) for day, found in inputs.items()}
     with staging.staged(
         pipeline,
         root=f"processed/{pipeline.feed.name}/{declared.name}/",
-        name=hashlib.blake2b(
-            "".join(_fingerprint(declared, items) for items in inputs.values()).encode(), digest_size=8
-        ).hexdigest(),
-        select=processed_select(declared, source, predicate),
+        name=hashlib.blake2b("".join(made_from.values()).encode(), digest_size=8).hexdigest(),
+        select=processed_sql.processed_select(declared, reading),
         partition="event_day",
         bucket_by=declared.columns[0][0],
     ) as written:
-        audit = pipeline.athena.query(audit_select(declared, source, predicate, written.table))
+        audit = pipeline.athena.query(processed_sql.audit_select(declared, reading, written.table))
         files = staging.outputs(pipeline, written)
-    results = _judge(declared, inputs, audit, written, {k: output.size for k, output in files.items()})
-    good = [result for result in results.values() if result.state == "published"]
-    pipeline.catalog.put(
-        tables.processed_table(pipeline.feed, pipeline.settings, declared.name),
-        [
-            Partition(
-                (hours_.day_key(result.day),),
-                written.location_of(hours_.day_key(result.day)),
-                {
-                    "inputs": _fingerprint(declared, inputs[result.day]),
-                    "rows": str(result.rows),
-                    "query_id": result.query_id,
-                },
-            )
-            for result in good
-        ],
-        existing=[(key,) for key in published],
-    )
+    sizes = {key: output.size for key, output in files.items()}
+    results = _judge(declared, reading.days, audit, written, sizes)
+    results = {day: _compared(result, published.get(day)) for day, result in results.items()}
+    _publish(pipeline, declared, results, written, published, made_from)
     return results
 
 
-def _source(
-    pipeline: Pipeline, declared: ProcessedTable, inputs: Mapping[date, list[Partition]]
-) -> tuple[str, str]:
-    """The table that a processed table reads, and the predicate of these days on it."""
-    feed, settings = pipeline.feed, pipeline.settings
-    if declared.source is None:
-        table = tables.compacted_table(feed, settings)
-        return sql.table(settings.database, table.name), source_predicate(inputs)
-    table = tables.processed_table(feed, settings, declared.source)
-    return sql.table(settings.database, table.name), days_predicate(list(inputs))
+def _compared(result: DayResult, before: Partition | None) -> DayResult:
+    """``same`` for a day that came out as it is published."""
+    if result.state != "published" or before is None or before.parameters.get("content") != result.content:
+        return result
+    return replace(result, state="same")
 
 
-def processed_select(declared: ProcessedTable, source: str, predicate: str) -> str:
-    """The SELECT of a processed table over these days, its columns cast to what is declared."""
-    body = _COMMENT.sub("", declared.sql.read_text()).strip()
-    columns = ",\n    ".join(
-        f"CAST({sql.identifier(name)} AS {query_type(type_)}) AS {sql.identifier(name)}"
-        for name, type_, _ in declared.columns
-    )
-    made = body.format(source=source, days=predicate)
-    return f"SELECT\n    {columns},\n    event_day\nFROM (\n{made}\n) AS made"
-
-
-def audit_select(declared: ProcessedTable, source: str, predicate: str, written: str) -> str:
-    """Source and table side by side, a row a day.
-
-    Columns: ``event_day`` as text; ``repeated``; ``rows``; and ``source_i``/``target_i`` for each measure.
-    Where the source is the compacted hours, each record counts once a day, in the first hour that has it.
-    """
-    sums = [
-        f"sum(CASE WHEN delivery = 1 THEN CAST({measure.source} AS decimal(38, 4)) END) AS source_{index}"
-        for index, measure in enumerate(declared.measures)
+def _publish(
+    pipeline: Pipeline,
+    declared: ProcessedTable,
+    results: Mapping[date, DayResult],
+    written: Staged,
+    published: Mapping[date, Partition],
+    made_from: Mapping[date, str],
+) -> None:
+    """Point the partitions of the good days at what was written; those that are the same stay put."""
+    partitions = [
+        Partition(
+            (hours_.day_key(day),),
+            published[day].location if result.state == "same" else written.location_of(hours_.day_key(day)),
+            {
+                "inputs": made_from[day],
+                "content": result.content,
+                "rows": str(result.rows),
+                "bytes": str(result.bytes),
+                "query_id": result.query_id,
+            },
+        )
+        for day, result in results.items()
+        if result.state in ("published", "same")
     ]
-    target = [
-        f"sum(CAST({measure.target} AS decimal(38, 4))) AS target_{index}"
-        for index, measure in enumerate(declared.measures)
-    ]
-    picked = ["CAST(source.event_day AS varchar) AS event_day", "source.repeated", 'target."rows"']
-    picked += [f"source.source_{i}, target.target_{i}" for i in range(len(declared.measures))]
-    delivery = (
-        "CASE WHEN record_id IS NULL THEN 1"
-        " ELSE row_number() OVER (PARTITION BY event_day, record_id ORDER BY year, month, day, hour) END"
-        if declared.source is None
-        else "1"
-    )
-    return f"""WITH delivered AS (
-    SELECT *, {delivery} AS delivery FROM {source} WHERE {predicate}
-),
-source AS (
-    SELECT {", ".join(["event_day", "count_if(delivery > 1) AS repeated", *sums])}
-    FROM delivered GROUP BY event_day
-),
-target AS (
-    SELECT {", ".join(["event_day", 'count(*) AS "rows"', *target])}
-    FROM {written} GROUP BY event_day
-)
-SELECT {", ".join(picked)}
-FROM source LEFT JOIN target ON target.event_day = source.event_day
-ORDER BY 1"""
+    table = tables.processed_table(pipeline.feed, pipeline.settings, declared.name)
+    pipeline.catalog.put(table, partitions, existing=[(hours_.day_key(day),) for day in published])
 
 
 def _judge(
     declared: ProcessedTable,
-    inputs: Mapping[date, list[Partition]],
+    days: Sequence[date],
     audit: QueryResult,
     written: Staged,
     sizes: Mapping[str, int],
 ) -> dict[date, DayResult]:
     rows = {row["event_day"]: row for row in audit.rows}
-    scanned = (written.execution.scanned_bytes + audit.execution.scanned_bytes) // max(1, len(inputs))
+    scanned = (written.execution.scanned_bytes + audit.execution.scanned_bytes) // max(1, len(days))
     results: dict[date, DayResult] = {}
-    for day in inputs:
+    for day in days:
         key = hours_.day_key(day)
         row = rows.get(key)
         problem = "the audit found no row of it in its source" if row is None else _problem(declared, row)
@@ -328,6 +249,7 @@ def _judge(
             bytes=sizes.get(key, 0),
             query_id=written.execution.query_id,
             scanned_bytes=scanned,
+            content=(row or {}).get("content") or "",
             problem=problem,
         )
     return results
@@ -349,7 +271,3 @@ def _measures(declared: ProcessedTable, row: Mapping[str, Any] | None) -> tuple[
         for index, measure in enumerate(declared.measures)
         if row[f"target_{index}"] is not None
     )
-
-
-def _hour(partition: Partition) -> datetime:
-    return hours_.from_partition_values(list(partition.values))

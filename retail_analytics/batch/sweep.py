@@ -1,23 +1,27 @@
 """The sweep: locations that nothing points at any more, and temporary tables that a killed run left.
 
 Superseded and abandoned locations stay for a grace, longer than any query may run, since a query that was
-planned before a publication still reads the old place. It reads every partition of the written tables and
-lists every location, the one thing here that costs history: what is to be removed is known by nothing else.
-So it runs by night, and once a day. Raw objects, results and dead letters are not its own.
+planned before a publication still reads the old place. When that was, no object tells: a sweep notes the
+locations that it finds unreferenced, and one that comes a grace later and finds them so still removes them.
+It reads every partition of the written tables and lists every location, the one thing here that costs
+history: what is to be removed is known by nothing else. So it runs by night, and once a day. Raw objects,
+results and dead letters are not its own.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
 
 from retail_analytics.lake import tables
 from retail_analytics.lake.partitions import chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from collections.abc import Callable, Iterator, Mapping
 
     from retail_analytics.batch.staging import Pipeline
     from retail_analytics.lake.tables import Table
@@ -58,7 +62,9 @@ def sweep(pipeline: Pipeline, now: datetime, log: Callable[[str], None] = lambda
         log: Told of each location that goes.
     """
     before = now - GRACE
-    locations = objects = size = waiting = 0
+    noted = _read_noted(pipeline)
+    still: dict[str, datetime] = {}
+    locations = objects = size = 0
     for table in _written_tables(pipeline):
         root = _prefix(pipeline, table.location)
         live = {
@@ -69,15 +75,44 @@ def sweep(pipeline: Pipeline, now: datetime, log: Callable[[str], None] = lambda
         for prefix in _locations(pipeline, root):
             if prefix in live:
                 continue
-            found = list(_objects(pipeline, prefix))
-            if max((modified for _, _, modified in found), default=before) > before:
-                waiting += 1
+            since = noted.get(prefix, now)
+            if since > before:
+                still[prefix] = since
                 continue
-            _remove(pipeline, [key for key, _, _ in found])
-            log(f"Removed {prefix}: {len(found)} objects that nothing has pointed at since {before:%F %R}.")
+            found = list(_objects(pipeline, prefix))
+            _remove(pipeline, [key for key, _ in found])
+            log(f"Removed {prefix}: {len(found)} objects that nothing has pointed at since {since:%F %R}.")
             locations, objects = locations + 1, objects + len(found)
-            size += sum(each for _, each, _ in found)
-    return Swept(locations, objects, size, waiting, _drop_temporary_tables(pipeline, before))
+            size += sum(each for _, each in found)
+    if still != noted:
+        _note(pipeline, still)
+    return Swept(locations, objects, size, len(still), _drop_temporary_tables(pipeline, before))
+
+
+def _read_noted(pipeline: Pipeline) -> dict[str, datetime]:
+    """The locations that the sweep before found unreferenced, and since when they are known to be."""
+    try:
+        answer = pipeline.s3.get_object(Bucket=pipeline.settings.bucket, Key=_noted_key(pipeline))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        return {}
+    return {prefix: datetime.fromisoformat(since) for prefix, since in json.load(answer["Body"]).items()}
+
+
+def _note(pipeline: Pipeline, unreferenced: Mapping[str, datetime]) -> None:
+    document = {prefix: since.isoformat() for prefix, since in sorted(unreferenced.items())}
+    pipeline.s3.put_object(
+        Bucket=pipeline.settings.bucket,
+        Key=_noted_key(pipeline),
+        Body=json.dumps(document, indent=0).encode(),
+        ContentType="application/json",
+    )
+
+
+def _noted_key(pipeline: Pipeline) -> str:
+    # Beside the locations; neither Athena nor a crawler reads what begins with an underscore.
+    return f"compacted/{pipeline.feed.name}/_unreferenced.json"
 
 
 def _written_tables(pipeline: Pipeline) -> list[Table]:
@@ -99,13 +134,13 @@ def _locations(pipeline: Pipeline, root: str) -> Iterator[str]:
             yield common["Prefix"]
 
 
-def _objects(pipeline: Pipeline, prefix: str) -> Iterator[tuple[str, int, datetime]]:
+def _objects(pipeline: Pipeline, prefix: str) -> Iterator[tuple[str, int]]:
     pages = pipeline.s3.get_paginator("list_objects_v2").paginate(
         Bucket=pipeline.settings.bucket, Prefix=prefix
     )
     for page in pages:
         for item in page.get("Contents", ()):
-            yield item["Key"], item["Size"], item["LastModified"]
+            yield item["Key"], item["Size"]
 
 
 def _remove(pipeline: Pipeline, keys: list[str]) -> None:

@@ -59,13 +59,19 @@ def run_assets(
     keys: Sequence[dg.AssetKey],
     instance: dg.DagsterInstance,
     tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
+    config: Mapping[str, object] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Materialise assets, with their checks, in this process; a failure is in the result, not raised."""
     # A job of our own: the implicit one takes no loggers from the definitions.
     job = dg.define_asset_job(_JOB, selection=dg.AssetSelection.assets(*keys))
     resolved = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job])).resolve_job_def(_JOB)
     return resolved.execute_in_process(
-        run_config=_LOGGING, instance=instance, tags=dict(tags or {}), raise_on_error=False
+        run_config={**_LOGGING, **(config or {})},
+        instance=instance,
+        tags=dict(tags or {}),
+        raise_on_error=False,
+        run_id=run_id,
     )
 
 
@@ -98,9 +104,7 @@ def _reason(data: StepFailureData) -> str:
 
 def report_raw_hours(feed: Feed, settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:
     """What the arrivals sensor does, tick after tick until it has caught up; returns hours reported."""
-    lake = lake_of(
-        instance, LakeS3Resource.of(settings), SqsResource(region=settings.region), feed, settings
-    )
+    lake = lake_of(instance, LakeS3Resource.of(settings), SqsResource(region=settings.region), feed, settings)
     cursor: str | None = None
     reported = 0
     while True:

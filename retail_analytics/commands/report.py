@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from retail_analytics.batch.processed import days_predicate
+from retail_analytics.batch.processed_sql import days_predicate
 from retail_analytics.batch.state import hour_states
 from retail_analytics.lake import hours as hours_
 from retail_analytics.lake import tables

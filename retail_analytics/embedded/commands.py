@@ -25,12 +25,16 @@ Furnish = Callable[[cloud.EmbeddedCloud, Path], Mapping[str, str]]
 _MORE_ENVIRONMENT = "environment.json"
 
 
-def add_commands(subparsers: argparse._SubParsersAction[Any], furnish: Furnish | None = None) -> None:
+def add_commands(
+    subparsers: argparse._SubParsersAction[Any], furnish: Furnish | None = None, *, with_status: bool = True
+) -> None:
     """Register the commands; each sets ``run`` to a callable of the namespace that answers an exit status.
 
     Args:
         subparsers: Where to register them.
         furnish: What ``up`` does with a fresh cloud, unless it is asked for a bare one.
+        with_status: Whether ``status`` is among them; a product that has one of its own shows
+            :func:`describe` in it.
     """
     up_parser = _command(subparsers, "up", up, "start the embedded cloud and print its environment")
     up_parser.add_argument("--port", type=int, help="the AWS endpoint's port (default: a free one)")
@@ -51,8 +55,9 @@ def add_commands(subparsers: argparse._SubParsersAction[Any], furnish: Furnish |
     up_parser.set_defaults(furnish=furnish)
     _export_option(up_parser)
     _command(subparsers, "down", down, "end the embedded cloud")
-    status_parser = _command(subparsers, "status", status, "show what runs and how it fares")
-    status_parser.add_argument("--json", action="store_true", help="as JSON")
+    if with_status:
+        status_parser = _command(subparsers, "status", status, "show what runs and how it fares")
+        status_parser.add_argument("--json", action="store_true", help="as JSON")
     _export_option(_command(subparsers, "env", env, "print the running cloud's environment"))
 
 
@@ -188,13 +193,18 @@ def env(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def furnished(state: Path) -> dict[str, str]:
+    """The variables that go with the cloud of a state folder, beside its own."""
+    more = state / _MORE_ENVIRONMENT
+    variables: dict[str, str] = json.loads(more.read_text()) if more.is_file() else {}
+    return variables
+
+
 def print_environment(running: cloud.EmbeddedCloud, state: Path, *, export: bool) -> None:
     """Print ``K=V`` lines, or with ``export`` lines that a shell can eval."""
     if export:
         print(f"unset {' '.join(_UNSET)}")
-    more = state / _MORE_ENVIRONMENT
-    furnished: dict[str, str] = json.loads(more.read_text()) if more.is_file() else {}
-    for name, value in {**running.environment(), **furnished}.items():
+    for name, value in {**running.environment(), **furnished(state)}.items():
         print(f"export {name}={shlex.quote(value)}" if export else f"{name}={value}")
 
 

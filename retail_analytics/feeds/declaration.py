@@ -7,12 +7,15 @@ declaration (``lake/``, ``batch/``), and the declarations themselves (one folder
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
+
+    from retail_analytics.feeds.dashboard import Dashboard
 
 Source = Literal["kinesis", "direct_put", "files"]
 
@@ -78,11 +81,13 @@ class SearchIndex:
         alias: The name that readers use; the indices behind it are ``ALIAS-YYYY.MM`` by event month.
         date_fields: Source keys that hold dates; the first decides the index.
         text_fields: Source keys that are searched by word as well as matched exactly.
+        dashboard: What OpenSearch Dashboards shows of it, or nothing.
     """
 
     alias: str
     date_fields: tuple[str, ...]
     text_fields: tuple[str, ...] = ()
+    dashboard: Dashboard | None = None
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,19 @@ class ProcessedTable:
     Attributes:
         name: Its name; in the catalog it is ``FEED_NAME``.
         description: What a row means.
-        sql: The file of its SELECT. Names it may use: ``{source}``, and ``{days}``, a predicate on it.
+        sql: The file of its SELECT. Names it may use: ``{source}``; ``{days}``, a predicate on it, true of
+            all that is to be read, look-back included; ``{made}``, a predicate on ``event_day``, true of
+            the days that are made; ``{asked}``, these days as an array; ``{lookback_days}``.
         source: The processed table that it reads; None reads the compacted hours.
         columns: (name, Athena type, comment) of each column but the partition ``event_day``, in the
             order of the SELECT.
         measures: Sums that must be equal in source and table, per event day.
+        made_from: Column name to the columns of the source that its values are made from; those that
+            rows are only joined or filtered by are not among them.
+        lookback_days: How many days before its own a day reads besides. A day that changes makes so many
+            later ones stale.
+        of_window: Whether a day sums up all that it reads (``as of`` the day), rather than its own
+            records alone; its measures are then compared over the whole window.
     """
 
     name: str
@@ -120,6 +133,66 @@ class ProcessedTable:
     columns: tuple[tuple[str, str, str], ...]
     source: str | None = None
     measures: tuple[Measure, ...] = ()
+    made_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    lookback_days: int = 0
+    of_window: bool = False
+
+
+@dataclass(frozen=True)
+class OpenHours:
+    """Hours of the week in which objects are expected, UTC.
+
+    Attributes:
+        weekdays: Days of the week, Monday is 0.
+        first: The first hour of the day, 0 to 23.
+        last: The last hour of the day, included.
+    """
+
+    weekdays: tuple[int, ...]
+    first: int = 0
+    last: int = 23
+
+    def holds(self, hour: datetime) -> bool:
+        """Whether an hour (aware, UTC) is one of these."""
+        return hour.weekday() in self.weekdays and self.first <= hour.hour <= self.last
+
+
+Verdict = Literal["ignore", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class SchemaPolicy:
+    """What it means for the feed that its records are no longer as declared.
+
+    Attributes:
+        added: A key that the declaration does not know.
+        changed: Values of another type than the declared one.
+        removed: A required key that records lack.
+        tolerated_share: Up to this share of the records that were examined, wrong or missing values are
+            bad records, which compaction rejects, and no change of the schema.
+    """
+
+    added: Verdict = "warn"
+    changed: Verdict = "fail"
+    removed: Verdict = "fail"
+    tolerated_share: float = 0.01
+
+
+@dataclass(frozen=True)
+class RejectsLimit:
+    """How many rejected records are too many.
+
+    Attributes:
+        share: Of all records, the share that may be rejected.
+        count: So many may be rejected whatever their share: one bad line in a quiet hour is no news.
+    """
+
+    share: float = 0.01
+    count: int = 5
+
+    def allowed(self, records: int) -> int:
+        """The most rejects that so many records may have; one more is genuinely more than the share."""
+        return max(self.count, int(self.share * records))
 
 
 @dataclass(frozen=True)
@@ -143,6 +216,14 @@ class Feed:
             retention, through which Firehose retries.
         buffer_seconds: Firehose's buffer interval.
         buffer_mebibytes: Firehose's buffer size.
+        project_raw: Whether Athena computes the partitions of the raw tables (partition projection)
+            instead of reading registered ones from the catalog. The raw tables alone can ask for it: a
+            projected table ignores the locations on its partitions, and publishing a compacted hour or a
+            processed day is nothing but changing that location. Who turns it off again backfills the
+            catalog, since nothing was registered meanwhile.
+        expected: Hours of the week in which objects are expected; empty learns them from the weeks before.
+        schema_policy: What a change of the records' schema means.
+        rejects_limit: How many rejected records are too many.
     """
 
     name: str
@@ -160,6 +241,10 @@ class Feed:
     retention_hours: int = 24
     buffer_seconds: int = 60
     buffer_mebibytes: int = 1
+    project_raw: bool = False
+    expected: tuple[OpenHours, ...] = ()
+    schema_policy: SchemaPolicy = SchemaPolicy()
+    rejects_limit: RejectsLimit = RejectsLimit()
 
     @property
     def raw_root(self) -> str:

@@ -7,10 +7,11 @@ the compacted, rejects and event-day tables, and the processed ones. Not here: p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from retail_analytics.lake.hours import HOUR_KEYS
+from retail_analytics.lake.hours import HOUR_KEYS, first_hour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,8 @@ _STORAGE: dict[Format, _Storage] = {
     ),
 }
 
+_JAVA_PATTERNS = {"year": "yyyy", "month": "MM", "day": "dd", "hour": "HH"}
+
 Columns = tuple[tuple[str, str, str], ...]
 """(name, Athena type, comment) of each column."""
 
@@ -65,6 +68,8 @@ class Table:
         location: ``s3://…/``; partitions have locations of their own.
         columns: Its columns without the partition's.
         partitioned_by: (name, type) of its partition columns.
+        projection: The table properties by which Athena computes its partitions; none for a table whose
+            partitions are registered.
     """
 
     name: str
@@ -73,6 +78,15 @@ class Table:
     location: str
     columns: Columns
     partitioned_by: tuple[tuple[str, str], ...]
+    projection: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse projection where the pipeline publishes: projected partitions have no location to point."""
+        if self.projection and self.format == "parquet":
+            raise ValueError(
+                f"{self.name} is published by its partitions' locations, which projection ignores;"
+                " only raw tables can be projected."
+            )
 
     def storage(self, location: str | None = None) -> StorageDescriptorTypeDef:
         """The storage descriptor of the table, or of its partition at ``location``."""
@@ -95,7 +109,7 @@ class Table:
             "Name": self.name,
             "Description": self.description,
             "TableType": "EXTERNAL_TABLE",
-            "Parameters": {"EXTERNAL": "TRUE", "classification": classification},
+            "Parameters": {"EXTERNAL": "TRUE", "classification": classification, **self.projection},
             "PartitionKeys": keys,
             "StorageDescriptor": self.storage(),
         }
@@ -110,6 +124,7 @@ def raw_table(feed: Feed, settings: Settings) -> Table:
         location=f"s3://{settings.bucket}/{feed.raw_root.rstrip('/')}",
         columns=tuple((column.name, column.type, column.comment) for column in feed.columns),
         partitioned_by=HOUR_KEYS,
+        projection=_raw_projection(feed, settings),
     )
 
 
@@ -122,7 +137,31 @@ def lines_table(feed: Feed, settings: Settings) -> Table:
         location=f"s3://{settings.bucket}/{feed.raw_root.rstrip('/')}",
         columns=(("line", "string", "One record, as it was delivered"),),
         partitioned_by=HOUR_KEYS,
+        projection=_raw_projection(feed, settings),
     )
+
+
+def _raw_projection(feed: Feed, settings: Settings) -> dict[str, str]:
+    """The properties by which Athena computes a projected feed's raw hours; none for another feed.
+
+    The years end with the next one: a query without a predicate looks at every prefix that is projected.
+    Whoever registers hours brings the table up to date, so the range moves on by itself.
+    """
+    if not feed.project_raw:
+        return {}
+    first, last = first_hour(feed, settings).year, datetime.now(UTC).year + 1
+    ranges = {"year": (first, max(first, last)), "month": (1, 12), "day": (1, 31), "hour": (0, 23)}
+    properties = {"projection.enabled": "true"}
+    template = feed.prefix
+    for name, (low, high) in ranges.items():
+        digits = 4 if name == "year" else 2
+        properties |= {
+            f"projection.{name}.type": "integer",
+            f"projection.{name}.range": f"{low},{high}",
+            f"projection.{name}.digits": str(digits),
+        }
+        template = template.replace(f"!{{timestamp:{_JAVA_PATTERNS[name]}}}", f"${{{name}}}")
+    return properties | {"storage.location.template": f"s3://{settings.bucket}/{template}"}
 
 
 def compacted_table(feed: Feed, settings: Settings) -> Table:
@@ -215,7 +254,15 @@ def ddl(table: Table, database: str) -> str:
         f"STORED AS INPUTFORMAT \n  '{storage.input_format}' \n"
         f"OUTPUTFORMAT \n  '{storage.output_format}'\n"
         f"LOCATION\n  '{table.location}'\n"
+        f"{_table_properties(table)}"
     )
+
+
+def _table_properties(table: Table) -> str:
+    if not table.projection:
+        return ""
+    listed = ", \n".join(f"  {_literal(key)}={_literal(value)}" for key, value in table.projection.items())
+    return f"TBLPROPERTIES (\n{listed})\n"
 
 
 def _literal(value: str) -> str:

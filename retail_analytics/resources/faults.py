@@ -30,6 +30,9 @@ TRANSIENT_CODES = frozenset(
     }
 )
 
+INTERRUPTED = "Interrupted: its query is canceled, and what was published before stays."
+"""The description of a step's failure that is an interruption."""
+
 RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
@@ -45,11 +48,22 @@ def is_transient(error: BaseException) -> bool:
 
 @contextmanager
 def permanent_faults_fail() -> Iterator[None]:
-    """Turn a permanent fault into a failure that Dagster does not retry, told in one sentence."""
+    """Turn a permanent fault into a failure that Dagster does not retry, told in one sentence.
+
+    An interruption (Ctrl-C, or "Terminate" in the UI) is one: Dagster would try an interrupted step again,
+    and go on with steps that do not follow from it. So it holds for every later step of the run.
+    """
+    run = _run_id()
+    if run in _interrupted:
+        raise dg.Failure(description=INTERRUPTED, allow_retries=False)
     try:
         yield
     except dg.Failure:
         raise
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError) as error:
+        if run is not None:
+            _interrupted.add(run)
+        raise dg.Failure(description=INTERRUPTED, allow_retries=False) from error
     except Exception as error:
         if is_transient(error):
             raise
@@ -57,4 +71,13 @@ def permanent_faults_fail() -> Iterator[None]:
         raise dg.Failure(description=f"{error}{hint}", allow_retries=False) from error
 
 
+def _run_id() -> str | None:
+    """The run that this is a step of, or None outside of Dagster."""
+    try:
+        return dg.OpExecutionContext.get().run_id
+    except dg.DagsterInvariantViolationError:
+        return None
+
+
+_interrupted: set[str] = set()
 _NEXT_STEP = " Set AWS credentials, or take the environment of `retail-analytics env` for the embedded cloud."

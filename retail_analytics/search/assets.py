@@ -1,8 +1,9 @@
 """Dagster's assets of a feed's search index. Thin: the work is in the modules beside this one."""
 
+import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, cast
 
 import dagster as dg
@@ -19,14 +20,21 @@ from retail_analytics.resources.clients import GlueResource
 from retail_analytics.resources.faults import RETRIES, permanent_faults_fail
 from retail_analytics.resources.opensearch import OpenSearchResource
 from retail_analytics.search import lake_source
-from retail_analytics.search.bulk import BulkWriter
+from retail_analytics.search.consumer import read_consumer_lag
+from retail_analytics.search.dashboards import import_objects
 from retail_analytics.search.dead_letters import DeadLetterStore
 from retail_analytics.search.environment import dead_letter_prefix, search_of
-from retail_analytics.search.health import Health, read_health
-from retail_analytics.search.history import HistoryIndexer, Indexed
+from retail_analytics.search.health import Before, Health, read_health
+from retail_analytics.search.index_days import DayIndexer, DaysIndexed
+from retail_analytics.search.reconcile import settled_before
 from retail_analytics.search.reindex import Reindexed, Reindexer
+from retail_analytics.search.retention import ensure_retention
+from retail_analytics.search.saved_objects import saved_objects, to_ndjson
 from retail_analytics.search.templates import ensure_template
 from retail_analytics.settings import Settings
+
+FROM_AUTOMATION = "dagster/from_automation_condition"
+"""Dagster's tag of the runs that its automation asks for."""
 
 RowsOfDays = Callable[[Pipeline, Sequence[date]], Iterable[Mapping[str, Any]]]
 """The compacted rows of these event days, keyed by column name, streamed."""
@@ -40,6 +48,22 @@ class TemplateConfig(dg.Config):
     """
 
     reindex: bool = False
+
+
+class IndexConfig(dg.Config):
+    """How to index event days.
+
+    Attributes:
+        repair: Compare every document of the days with the lake, rewrite what differs and remove what the
+            lake does not hold. By default whoever asks for days gets them so, from the click of a person to
+            the backfill; automation only adds what is new.
+    """
+
+    repair: bool | None = None
+
+    def repairs(self, tags: Mapping[str, str]) -> bool:
+        """Whether a run with these tags repairs."""
+        return FROM_AUTOMATION not in tags if self.repair is None else self.repair
 
 
 def search_index_key(feed: Feed) -> dg.AssetKey:
@@ -57,22 +81,35 @@ def index_health_key(feed: Feed) -> dg.AssetKey:
     return dg.AssetKey([feed.name, "index_health"])
 
 
+def dashboards_key(feed: Feed) -> dg.AssetKey:
+    """The saved objects in OpenSearch Dashboards."""
+    return dg.AssetKey([feed.name, "dashboards"])
+
+
 def build_search_assets(
     feed: Feed, settings: Settings, rows_of_days: RowsOfDays = lake_source.rows_of_days
 ) -> list[dg.AssetsDefinition]:
-    """The three assets of a feed's search index.
+    """The assets of a feed's search index; with its dashboard, where it declares one.
 
     Raises:
         ValueError: The feed declares no search index.
     """
     search_of(feed)
-    return [_index_template(feed), _search_index(feed, settings, rows_of_days), _index_health(feed)]
+    assets = [
+        _index_template(feed, settings),
+        _search_index(feed, settings, rows_of_days),
+        _index_health(feed, settings),
+    ]
+    return assets if search_of(feed).dashboard is None else [*assets, _dashboards(feed, settings)]
 
 
-def _index_template(feed: Feed) -> dg.AssetsDefinition:
+def _index_template(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         key=index_template_key(feed),
-        description="The index template, the alias and the fields of existing indices, as the feed declares.",
+        description=(
+            "The index template, the alias, the fields of existing indices and their retention, as the feed "
+            "and the settings declare."
+        ),
         retry_policy=RETRIES,
         group_name=feed.name,
         kinds={"opensearch"},
@@ -89,7 +126,9 @@ def _index_template(feed: Feed) -> dg.AssetsDefinition:
                 if config.reindex:
                     moved.append(Reindexer(client, feed).move(index))
                     context.log.info(f"{moved[-1].documents} documents moved to {moved[-1].new}.")
+            retention = ensure_retention(client, feed, settings.search_retention_days)
         metadata: dict[str, Any] = {
+            "retention": retention.state,
             "template": state.name,
             "changed": state.changed,
             "indices_added_to_alias": list(state.aliased),
@@ -110,7 +149,8 @@ def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> d
         deps=[event_days_key(feed), template],
         description=(
             "Documents of the event day, from compacted data. The stream's handler writes the same documents "
-            "by the same ids, so that indexing a day again adds what is missing and changes nothing else."
+            "by the same ids. Automation adds what is missing; materializing days yourself makes them exact: "
+            "what differs is rewritten, what the lake does not hold is removed."
         ),
         partitions_def=windows.daily(feed, settings),
         backfill_policy=IN_ONE_RUN,
@@ -122,6 +162,7 @@ def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> d
     )
     def search_index(
         context: dg.AssetExecutionContext,
+        config: IndexConfig,
         opensearch: OpenSearchResource,
         s3: S3Resource,
         athena: AthenaResource,
@@ -133,21 +174,28 @@ def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> d
             client = unretried(opensearch)
             ensure_template(client, feed)
             work = pipeline(feed, settings, s3, athena, glue)
-            indexer = HistoryIndexer(feed, BulkWriter(client), dead_letter_store(work))
-            done = indexer.index(
-                rows_of_days(work, days), lambda count: context.log.debug(f"{count} rows indexed")
+            indexer = DayIndexer(
+                feed,
+                client,
+                dead_letter_store(work),
+                lambda wanted: rows_of_days(work, wanted),
+                settled_before(feed, datetime.now(UTC)),
+                context.log.debug,
             )
-            client.indices.refresh(index=f"{search_of(feed).alias}-*", ignore_unavailable=True)
-        if done.dead:
-            context.log.warning(f"{done.dead} rows set aside; the first: {done.first_reason}")
+            done = indexer.make(days) if config.repairs(context.run.tags) else indexer.add(days)
+        rows = done.indexed
+        if rows.dead:
+            context.log.warning(f"{rows.dead} rows set aside; the first: {rows.first_reason}")
+        if done.rewritten or done.removed:
+            context.log.warning(f"{done.rewritten} documents differed, {done.removed} were in no hour.")
         for key in context.partition_keys:
-            context.add_asset_metadata({"rows": done.days.get(key, 0)}, partition_key=key)
+            context.add_asset_metadata({"rows": rows.days.get(key, 0)}, partition_key=key)
         return dg.MaterializeResult(metadata=run_metadata(done, time.monotonic() - started))
 
     return search_index
 
 
-def _index_health(feed: Feed) -> dg.AssetsDefinition:
+def _index_health(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         key=index_health_key(feed),
         deps=[index_template_key(feed)],
@@ -158,8 +206,7 @@ def _index_health(feed: Feed) -> dg.AssetsDefinition:
     def index_health(
         context: dg.AssetExecutionContext, opensearch: OpenSearchResource
     ) -> dg.MaterializeResult[None]:
-        before = rejected_before(context.instance, feed)
-        health = read_health(unretried(opensearch), feed, rejected_before=before)
+        health = look(context.instance, opensearch, feed, settings)
         for finding in (*health.of_level("error"), *health.of_level("warning")):
             context.log.warning(f"{finding.name}: {finding.detail}. {finding.advice}")
         return dg.MaterializeResult(metadata=health_metadata(health))
@@ -167,19 +214,60 @@ def _index_health(feed: Feed) -> dg.AssetsDefinition:
     return index_health
 
 
-def run_metadata(done: Indexed, seconds: float) -> dict[str, Any]:
+def _dashboards(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=dashboards_key(feed),
+        deps=[index_template_key(feed)],
+        description=(
+            "The feed's saved objects in OpenSearch Dashboards, over what is there under the same ids. "
+            "Nothing is materialized where no RETAIL_DASHBOARDS_URL is set."
+        ),
+        retry_policy=RETRIES,
+        output_required=False,
+        group_name=feed.name,
+        kinds={"opensearch"},
+    )
+    def dashboards(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+        if not settings.dashboards_url:
+            context.log.warning(
+                "No RETAIL_DASHBOARDS_URL is set, so nothing was imported. `retail-analytics dashboards "
+                "export FILE` writes the saved objects to a file, which Dashboards imports by hand."
+            )
+            return
+        objects = saved_objects(feed)
+        with permanent_faults_fail():
+            count = import_objects(settings.dashboards_url, settings.region, objects)
+        titles = [each["attributes"]["title"] for each in objects]
+        yield dg.MaterializeResult(
+            metadata={
+                "saved_objects": count,
+                "titles": titles,
+                "url": dg.MetadataValue.url(f"{settings.dashboards_url}/app/dashboards"),
+            },
+            data_version=dg.DataVersion(hashlib.sha256(to_ndjson(objects)).hexdigest()[:16]),
+        )
+
+    return dashboards
+
+
+def run_metadata(done: DaysIndexed, seconds: float) -> dict[str, Any]:
     """What a run of the index did, over all of its days."""
+    rows = done.indexed
     numbers = {
-        "rows": done.rows,
-        "created": done.created,
-        "unchanged": done.unchanged,
-        "dead letters": done.dead,
-        "without id": done.without_id,
-        "retried": done.retried,
-        "bulks": done.bulks,
-        "bytes": done.bytes,
+        "rows": rows.rows,
+        "created": rows.created,
+        "unchanged": rows.unchanged,
+        "dead letters": rows.dead,
+        "without id": rows.without_id,
+        "days compared": done.compared,
+        "rewritten": done.rewritten,
+        "removed": done.removed,
+        "ahead of the lake": done.ahead,
+        "retried": rows.retried,
+        "bulks": rows.bulks,
+        "bytes": rows.bytes,
         "seconds": round(seconds, 2),
-        "documents per second": round(done.documents / seconds, 1) if seconds else 0.0,
+        "documents per second": round(rows.documents / seconds, 1) if seconds else 0.0,
     }
     return {f"whole run: {name}": value for name, value in numbers.items()}
 
@@ -191,6 +279,8 @@ def health_metadata(health: Health) -> dict[str, Any]:
     lines = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
     known = {
         "rejected_writes": health.rejected_writes,
+        "documents_written": health.written[0] if health.written else None,
+        "write_milliseconds": health.written[1] if health.written else None,
         "search_milliseconds": None
         if health.search_seconds is None
         else round(health.search_seconds * 1000, 1),
@@ -223,9 +313,23 @@ def dead_letter_store(work: Pipeline) -> DeadLetterStore:
     return DeadLetterStore(work.s3, work.settings.bucket, dead_letter_prefix(work.feed))
 
 
-def rejected_before(instance: dg.DagsterInstance, feed: Feed) -> int | None:
-    """``rejected_writes`` of the last health there is."""
+def look(
+    instance: dg.DagsterInstance, opensearch: OpenSearchResource, feed: Feed, settings: Settings
+) -> Health:
+    """The health now, its counters beside those of the last health there is."""
+    others = [read_consumer_lag(feed, settings)]
+    return read_health(unretried(opensearch), feed, before=before(instance, feed), others=others)
+
+
+def before(instance: dg.DagsterInstance, feed: Feed) -> Before:
+    """What the last health counted."""
     event = instance.get_latest_materialization_event(index_health_key(feed))
     materialization = event.asset_materialization if event else None
-    value = materialization.metadata.get("rejected_writes") if materialization else None
-    return value.value if value is not None and isinstance(value.value, int) else None
+    told = {
+        name: value.value
+        for name, value in (materialization.metadata if materialization else {}).items()
+        if isinstance(value.value, int)
+    }
+    documents, milliseconds = told.get("documents_written"), told.get("write_milliseconds")
+    written = None if documents is None or milliseconds is None else (documents, milliseconds)
+    return Before(told.get("rejected_writes"), written)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,6 +47,8 @@ _NOT_THE_DOCUMENT = frozenset({
     "invalid_index_name_exception",
     "invalid_alias_name_exception",
 })  # fmt: skip
+
+_HEAD = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Verdict = Literal["created", "unchanged", "refused", "later"]
 
@@ -91,6 +94,7 @@ class BulkWriter:
         client: The client; it must not retry by itself, or failures cost their waiting twice.
         max_bytes: Bound of a request's body.
         max_documents: Bound of its documents.
+        writers: How many requests of one call may be under way at a time.
         clock: Seconds, monotonic; deadlines are in its time.
         sleep: Waits so many seconds.
         jitter: A number between the two given, for the wait.
@@ -99,30 +103,46 @@ class BulkWriter:
     client: OpenSearch
     max_bytes: int = MAX_BULK_BYTES
     max_documents: int = MAX_BULK_DOCUMENTS
+    writers: int = 1
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[float, float], float] = random.uniform
 
-    def write(self, documents: Iterable[Document], *, deadline: float) -> BulkResult:
+    def write(self, documents: Iterable[Document], *, deadline: float, overwrite: bool = False) -> BulkResult:
         """Write documents; back off and try again what failed for now, until the deadline.
 
         Args:
             documents: Any number; sent in requests of at most ``max_bytes`` and ``max_documents``. A
                 document that alone is larger goes alone.
             deadline: The latest moment, in ``clock``'s time, at which a request may still be running.
+            overwrite: Write over a document that is there; for repairs alone, which know that it differs.
         """
         total = BulkResult()
-        for chunk in self._chunks(documents):
-            self._write_chunk(chunk, deadline, total)
+        action = "index" if overwrite else "create"
+        chunks = self._chunks(documents)
+        if self.writers == 1:
+            for chunk in chunks:
+                self._write_chunk(chunk, action, deadline, total)
+            return total
+        with ThreadPoolExecutor(max_workers=self.writers) as pool:
+            for result in pool.map(lambda chunk: self._write_one(chunk, action, deadline), chunks):
+                total.add(result)
         return total
 
-    def _write_chunk(self, chunk: Sequence[Document], deadline: float, total: BulkResult) -> None:
+    def _write_one(self, chunk: Sequence[Document], action: str, deadline: float) -> BulkResult:
+        result = BulkResult()
+        self._write_chunk(chunk, action, deadline, result)
+        return result
+
+    def _write_chunk(
+        self, chunk: Sequence[Document], action: str, deadline: float, total: BulkResult
+    ) -> None:
         pending, wait, reason = list(chunk), _FIRST_WAIT_SECONDS, "not tried: no time was left"
         while pending:
             if self.clock() >= deadline:
                 total.failed += [(document, reason) for document in pending]
                 return
-            pending, reason, final = self._send(pending, deadline, total)
+            pending, reason, final = self._send(pending, action, deadline, total)
             if pending and final:
                 total.failed += [(document, reason) for document in pending]
                 return
@@ -136,10 +156,10 @@ class BulkWriter:
                 total.retried += len(pending)
 
     def _send(
-        self, documents: list[Document], deadline: float, total: BulkResult
+        self, documents: list[Document], action: str, deadline: float, total: BulkResult
     ) -> tuple[list[Document], str, bool]:
         """One request. Returns what is still to be written, why, and whether trying again is vain."""
-        body = b"".join(_lines(documents))
+        body = b"".join(_lines(documents, action))
         total.bulks += 1
         total.bytes += len(body)
         timeout = min(REQUEST_TIMEOUT_SECONDS, max(deadline - self.clock(), 0.5))
@@ -156,11 +176,16 @@ class BulkWriter:
         except (TransportConnectionError, SerializationError) as error:
             return documents, _short(error), False
         except TransportError as error:
-            return self._whole_request_failed(documents, error, deadline, total)
+            return self._whole_request_failed(documents, action, error, deadline, total)
         return self._read(documents, answer, total)
 
     def _whole_request_failed(
-        self, documents: list[Document], error: TransportError, deadline: float, total: BulkResult
+        self,
+        documents: list[Document],
+        action: str,
+        error: TransportError,
+        deadline: float,
+        total: BulkResult,
     ) -> tuple[list[Document], str, bool]:
         reason = f"status {error.status_code}: {_short(error)}"
         if error.status_code in (429, 408) or _is_5xx(error.status_code):
@@ -173,7 +198,7 @@ class BulkWriter:
         # One document spoils the request, or all together are too large for the server: halve.
         middle = len(documents) // 2
         for half in (documents[:middle], documents[middle:]):
-            self._write_chunk(half, deadline, total)
+            self._write_chunk(half, action, deadline, total)
         return [], "", False
 
     def _read(
@@ -231,10 +256,10 @@ def judge_item(item: Any) -> tuple[Verdict, str]:
     return "later", reason
 
 
-def _lines(documents: Iterable[Document]) -> Iterator[bytes]:
+def _lines(documents: Iterable[Document], action: str) -> Iterator[bytes]:
     for document in documents:
-        action = {"create": {"_index": document.index, "_id": document.id}}
-        yield json.dumps(action, ensure_ascii=False, separators=(",", ":")).encode()
+        head = {action: {"_index": document.index, "_id": document.id}}
+        yield _HEAD.encode(head).encode()
         yield b"\n"
         yield document.source
         yield b"\n"

@@ -8,10 +8,11 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 
 from retail_analytics.batch.assets import pipeline
-from retail_analytics.batch.checks import days_to_check
 from retail_analytics.batch.staging import Pipeline
+from retail_analytics.batch.verdicts import days_to_check
 from retail_analytics.feeds import Feed
 from retail_analytics.lake import windows
+from retail_analytics.lake.hours import contiguous_days, day_key
 from retail_analytics.resources.athena import AthenaResource
 from retail_analytics.resources.clients import GlueResource
 from retail_analytics.resources.opensearch import OpenSearchResource
@@ -20,13 +21,11 @@ from retail_analytics.search.assets import (
     dead_letter_store,
     health_metadata,
     index_health_key,
-    rejected_before,
+    look,
     search_index_key,
-    unretried,
 )
 from retail_analytics.search.environment import search_of
-from retail_analytics.search.health import read_health
-from retail_analytics.search.reconcile import DayCount, reconcile
+from retail_analytics.search.reconcile import DayCount, reconcile, settled_before
 from retail_analytics.settings import Settings
 
 IdsByDay = Callable[[Pipeline, Sequence[date]], Mapping[date, int]]
@@ -35,7 +34,16 @@ IdsByDay = Callable[[Pipeline, Sequence[date]], Mapping[date, int]]
 IdsPresent = Callable[[Pipeline, Sequence[date], Collection[str]], set[str]]
 """Which of the given record ids are in the compacted table."""
 
+REPAIR_DAYS = "days_to_repair"
+"""The metadata of a failed check that the repair sensor reads: the keys of the days that differ."""
+
 _SHOWN_DAYS = 20
+RECONCILE = "documents_reconcile"
+
+
+def reconcile_check_key(feed: Feed) -> dg.AssetCheckKey:
+    """The check that compares index and lake."""
+    return dg.AssetCheckKey(search_index_key(feed), RECONCILE)
 
 
 def build_search_checks(
@@ -50,10 +58,10 @@ def build_search_checks(
         ValueError: The feed declares no search index.
     """
     search_of(feed)
-    return [_health_check(feed), _reconcile_check(feed, settings, ids_by_day, ids_present)]
+    return [_health_check(feed, settings), _reconcile_check(feed, settings, ids_by_day, ids_present)]
 
 
-def _health_check(feed: Feed) -> dg.AssetChecksDefinition:
+def _health_check(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=index_health_key(feed),
         name="healthy",
@@ -62,8 +70,7 @@ def _health_check(feed: Feed) -> dg.AssetChecksDefinition:
     def healthy(
         context: dg.AssetCheckExecutionContext, opensearch: OpenSearchResource
     ) -> dg.AssetCheckResult:
-        before = rejected_before(context.instance, feed)
-        health = read_health(unretried(opensearch), feed, rejected_before=before)
+        health = look(context.instance, opensearch, feed, settings)
         errors, warnings = health.of_level("error"), health.of_level("warning")
         return dg.AssetCheckResult(
             passed=not errors and not warnings,
@@ -80,7 +87,7 @@ def _reconcile_check(
 ) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=search_index_key(feed),
-        name="documents_reconcile",
+        name=RECONCILE,
         description="Per event day: documents + dead letters = distinct record ids of the compacted table.",
     )
     def documents_reconcile(
@@ -91,16 +98,25 @@ def _reconcile_check(
         glue: GlueResource,
     ) -> dg.AssetCheckResult:
         work = pipeline(feed, settings, s3, athena, glue)
-        lake = ids_by_day(work, days_to_check(context.run, feed, settings))
+        now = datetime.now(UTC)
+        lake = ids_by_day(work, kept(days_to_check(context.run, feed, settings), settings, now))
         if not lake:
             return nothing_to_examine(in_run=windows.run_range(context.run) is not None)
         client = opensearch.client()
         client.indices.refresh(index=f"{search_of(feed).alias}-*", ignore_unavailable=True)
         store = dead_letter_store(work)
         counts = reconcile(client, feed, store, lake, lambda ids: ids_present(work, sorted(lake), ids))
-        return judge_days(counts, settled_before(feed, datetime.now(UTC)))
+        return judge_days(counts, settled_before(feed, now))
 
     return documents_reconcile
+
+
+def kept(days: Sequence[date], settings: Settings, now: datetime) -> list[date]:
+    """The days whose index retention may not have deleted yet."""
+    if not settings.search_retention_days:
+        return list(days)
+    first = (now - timedelta(days=settings.search_retention_days)).date()
+    return [day for day in days if day >= first]
 
 
 def nothing_to_examine(*, in_run: bool) -> dg.AssetCheckResult:
@@ -115,11 +131,6 @@ def nothing_to_examine(*, in_run: bool) -> dg.AssetCheckResult:
         ),
         metadata={"days": 0},
     )
-
-
-def settled_before(feed: Feed, now: datetime) -> date:
-    """Days before this one are complete in the lake; on later ones the stream may be ahead of it."""
-    return (now - timedelta(hours=feed.retention_hours + 1)).date()
 
 
 def judge_days(counts: Collection[DayCount], settled: date) -> dg.AssetCheckResult:
@@ -144,15 +155,28 @@ def judge_days(counts: Collection[DayCount], settled: date) -> dg.AssetCheckResu
     if not bad:
         return dg.AssetCheckResult(passed=True, metadata=metadata)
     metadata["different_days"] = dg.MetadataValue.md(_table(bad[:_SHOWN_DAYS]))
+    metadata[REPAIR_DAYS] = [day_key(count.day) for count in bad]
+    metadata["how_to_repair"] = (
+        f"Materialize search_index, partitions {_ranges(bad)}; or set RETAIL_SEARCH_REPAIR=on, and a sensor "
+        "does it after every failed reconciliation."
+    )
     return dg.AssetCheckResult(
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
         description=(
-            f"{len(bad)} of {len(counts)} days differ, from {bad[0].day}: materialize search_index for them; "
-            "what is surplus is in no compacted hour."
+            f"{len(bad)} of {len(counts)} days differ, from {bad[0].day}: materialize search_index for "
+            f"{_ranges(bad)}. It adds what is missing, rewrites what differs and removes what is in no "
+            "compacted hour."
         ),
         metadata=metadata,
     )
+
+
+def _ranges(counts: Collection[DayCount]) -> str:
+    """The days as Dagster's partition box takes them: ``[first...last]``, comma separated."""
+    spans = contiguous_days(sorted(count.day for count in counts))
+    said = [day_key(a) if a == b else f"[{day_key(a)}...{day_key(b)}]" for a, b in spans]
+    return ", ".join(said[:_SHOWN_DAYS]) + (" and more" if len(said) > _SHOWN_DAYS else "")
 
 
 def _table(counts: Collection[DayCount]) -> str:

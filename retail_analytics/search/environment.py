@@ -116,6 +116,11 @@ def handler_environment(feed: Feed, settings: Settings) -> dict[str, str]:
     }
 
 
+def handler_name(feed: Feed, settings: Settings) -> str:
+    """The name of the feed's upsert function in AWS."""
+    return f"{settings.deployment}-upsert-{feed.name}".replace("_", "-")
+
+
 def template_name(feed: Feed) -> str:
     """The name of the feed's index template."""
     return search_of(feed).alias

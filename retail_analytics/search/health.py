@@ -21,7 +21,7 @@ from retail_analytics.search.environment import search_of
 from retail_analytics.search.templates import mapping_drift, missing_fields, template_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from opensearchpy import OpenSearch
 
@@ -43,6 +43,8 @@ class Health:
         indices: The feed's indices.
         rejected_writes: Writes that the nodes rejected since they started; None where not offered.
         search_seconds: The round trip of a small search; None where it failed.
+        written: Documents written to the feed's indices, and the milliseconds they took; None where not
+            offered. The server counts since an index was made or its node started.
         findings: What was judged, in a fixed order.
     """
 
@@ -53,6 +55,7 @@ class Health:
     indices: tuple[IndexSize, ...]
     rejected_writes: int | None
     search_seconds: float | None
+    written: tuple[int, int] | None
     findings: tuple[Finding, ...]
 
     @property
@@ -70,13 +73,29 @@ class Health:
         return tuple(finding for finding in self.findings if finding.level == level)
 
 
-def read_health(client: OpenSearch, feed: Feed, *, rejected_before: int | None = None) -> Health:
+@dataclass(frozen=True)
+class Before:
+    """What the health before this one counted; only more than that is news.
+
+    Attributes:
+        rejected_writes: Its ``rejected_writes``.
+        written: Its ``written``.
+    """
+
+    rejected_writes: int | None = None
+    written: tuple[int, int] | None = None
+
+
+def read_health(
+    client: OpenSearch, feed: Feed, *, before: Before = Before(), others: Sequence[Finding] = ()
+) -> Health:
     """Ask the server and judge its answers.
 
     Args:
         client: The search server.
         feed: The feed, which must declare a search index.
-        rejected_before: ``rejected_writes`` of the health before this one; only more than that is news.
+        before: What the health before this one counted.
+        others: Findings that were made elsewhere and belong into the picture.
 
     Raises:
         ValueError: The feed declares no search index.
@@ -91,16 +110,19 @@ def read_health(client: OpenSearch, feed: Feed, *, rejected_before: int | None =
     stats, no_stats = _ask("nodes", lambda: client.nodes.stats(metric="jvm,thread_pool"))
     disks, no_disks = _ask("disk", lambda: client.cat.allocation(format="json", bytes="b"))
     seconds, no_search = _ask("search", lambda: _timed_search(client, search.alias))
+    written, no_writes = _ask("write_latency", lambda: _written(client, search.alias))
     rejected = judgements.rejected_writes(stats) if stats is not None else None
     findings = [
         judgements.cluster(cluster),
         *_unassigned(client, cluster),
         no_disks or judgements.disk(disks or ()),
         no_stats or judgements.heap(stats),
-        *([] if rejected is None else [judgements.rejections(rejected, rejected_before)]),
+        *([] if rejected is None else [judgements.rejections(rejected, before.rejected_writes)]),
         sizes or judgements.indices(indices or ()),
         no_search or judgements.latency(seconds or 0.0),
+        no_writes or judgements.write_latency(written or (0, 0), before.written),
         *_drift(client, feed),
+        *others,
     ]
     version = info.get("version", {})
     return Health(
@@ -111,6 +133,7 @@ def read_health(client: OpenSearch, feed: Feed, *, rejected_before: int | None =
         indices=indices or (),
         rejected_writes=rejected,
         search_seconds=seconds,
+        written=written,
         findings=tuple(findings),
     )
 
@@ -139,6 +162,12 @@ def _timed_search(client: OpenSearch, alias: str) -> float:
     return time.perf_counter() - started
 
 
+def _written(client: OpenSearch, alias: str) -> tuple[int, int]:
+    answer = client.indices.stats(index=f"{alias}-*", metric="indexing")
+    counted = answer.get("_all", {}).get("primaries", {}).get("indexing", {})
+    return int(counted.get("index_total", 0)), int(counted.get("index_time_in_millis", 0))
+
+
 def _unassigned(client: OpenSearch, cluster: dict[str, Any]) -> list[Finding]:
     if not cluster.get("unassigned_shards"):
         return []
@@ -159,4 +188,4 @@ def _drift(client: OpenSearch, feed: Feed) -> list[Finding]:
 
 def _unreachable(error: Exception) -> Health:
     finding = judgements.no_answer("cluster", str(error))
-    return Health("", "unreachable", 0, 0, (), None, None, (finding,))
+    return Health("", "unreachable", 0, 0, (), None, None, None, (finding,))

@@ -39,7 +39,7 @@ class IndexingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Indexed:
-    """What became of the rows. ``rows`` = created + unchanged + dead + without_id.
+    """What became of the rows. ``rows`` = created + unchanged + dead + without_id + passed_over.
 
     Attributes:
         rows: Rows read.
@@ -47,6 +47,7 @@ class Indexed:
         unchanged: Documents that were there already.
         dead: Rows set aside as dead letters.
         without_id: Rows without a record id, which only the stream can index.
+        passed_over: Rows whose document was not to be written.
         retried: How many times a document was sent again.
         bulks: Bulk requests.
         bytes: Bytes of their bodies.
@@ -59,6 +60,7 @@ class Indexed:
     unchanged: int = 0
     dead: int = 0
     without_id: int = 0
+    passed_over: int = 0
     retried: int = 0
     bulks: int = 0
     bytes: int = 0
@@ -78,6 +80,7 @@ class Indexed:
             unchanged=self.unchanged + other.unchanged,
             dead=self.dead + other.dead,
             without_id=self.without_id + other.without_id,
+            passed_over=self.passed_over + other.passed_over,
             retried=self.retried + other.retried,
             bulks=self.bulks + other.bulks,
             bytes=self.bytes + other.bytes,
@@ -95,21 +98,27 @@ class HistoryIndexer:
         writer: Writes documents.
         store: Sets aside what can never be one.
         batch_seconds: How long one batch is tried.
+        overwrite: Write over documents that are there; for repairs alone.
     """
 
     feed: Feed
     writer: BulkWriter
     store: DeadLetterStore
     batch_seconds: float = BATCH_SECONDS
+    overwrite: bool = False
 
     def index(
-        self, rows: Iterable[Mapping[str, Any]], progress: Callable[[int], None] | None = None
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        progress: Callable[[int], None] | None = None,
+        choose: Callable[[Document], bool] = lambda _: True,
     ) -> Indexed:
         """Index rows, a few batches of them in memory at a time.
 
         Args:
             rows: Rows keyed by column name, typed as the compacted table stores them; times are UTC.
             progress: Called with the number of rows finished so far.
+            choose: Whether to write a document; a row whose document is left out counts as ``passed_over``.
 
         Raises:
             IndexingError: Something was neither indexed nor set aside in time.
@@ -123,7 +132,7 @@ class HistoryIndexer:
         with ThreadPoolExecutor(max_workers=_WRITERS) as pool:
             waiting: deque[Future[Indexed]] = deque()
             for batch in _batches(rows, _BATCH_ROWS):
-                prepared = self._prepare(maker, keys, batch)
+                prepared = self._prepare(maker, keys, batch, choose)
                 waiting.append(pool.submit(self._finish, maker, *prepared))
                 if len(waiting) > _WRITERS:
                     done = done.plus(waiting.popleft().result())
@@ -136,9 +145,13 @@ class HistoryIndexer:
         return done
 
     def _prepare(
-        self, maker: DocumentMaker, keys: Mapping[str, str], batch: list[Mapping[str, Any]]
+        self,
+        maker: DocumentMaker,
+        keys: Mapping[str, str],
+        batch: list[Mapping[str, Any]],
+        choose: Callable[[Document], bool],
     ) -> tuple[list[Document], list[DeadLetter], Indexed]:
-        documents, letters, without_id = [], [], 0
+        documents, letters, without_id, passed_over = [], [], 0, 0
         days: Counter[str] = Counter()
         for row in batch:
             record = {source: row.get(name) for name, source in keys.items()}
@@ -149,16 +162,20 @@ class HistoryIndexer:
             made = maker.from_record(record, Origin(position=str(record_id), record=record))
             if made.day is not None:
                 days[made.day] += 1
-            if isinstance(made, Document):
+            if not isinstance(made, Document):
+                letters.append(letter_of_invalid(maker, made))
+            elif choose(made):
                 documents.append(made)
             else:
-                letters.append(letter_of_invalid(maker, made))
-        return documents, letters, Indexed(rows=len(batch), without_id=without_id, days=days)
+                passed_over += 1
+        counts = Indexed(rows=len(batch), without_id=without_id, passed_over=passed_over, days=days)
+        return documents, letters, counts
 
     def _finish(
         self, maker: DocumentMaker, documents: list[Document], letters: list[DeadLetter], counts: Indexed
     ) -> Indexed:
-        result = self.writer.write(documents, deadline=self.writer.clock() + self.batch_seconds)
+        deadline = self.writer.clock() + self.batch_seconds
+        result = self.writer.write(documents, deadline=deadline, overwrite=self.overwrite)
         self._raise_if_failed(result)
         letters = letters + [
             letter_of_refused(maker, document, reason) for document, reason in result.refused

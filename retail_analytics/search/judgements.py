@@ -20,6 +20,8 @@ HEAP_WARNING_PERCENT = 80
 HEAP_ERROR_PERCENT = 92
 LARGEST_SHARD_BYTES = 50 * 1024**3
 SLOW_SEARCH_SECONDS = 2.0
+SLOW_WRITE_MILLISECONDS = 20.0
+LATE_CONSUMER_SECONDS = 300.0
 # A node holds 1,000 shards by default; every event month makes one, and one more for its replica.
 MANY_INDICES = 400
 
@@ -201,6 +203,40 @@ def latency(seconds: float) -> Finding:
     if seconds > SLOW_SEARCH_SECONDS:
         return Finding("search_latency", "warning", detail, "Look at heap and at running searches.")
     return Finding("search_latency", "ok", detail)
+
+
+def write_latency(now: tuple[int, int], before: tuple[int, int] | None) -> Finding:
+    """How long a document takes to be written, since the last look where the counters went on.
+
+    Args:
+        now: Documents written and the milliseconds that they took, as the server has counted them.
+        before: The same of the look before; None where there was none.
+    """
+    since = before if before is not None and before[0] <= now[0] and before[1] <= now[1] else (0, 0)
+    documents, milliseconds = now[0] - since[0], now[1] - since[1]
+    if now[0] and not now[1]:
+        return Finding("write_latency", "unknown", "this server does not time its writes")
+    if not documents:
+        return Finding("write_latency", "ok", "nothing was written since the last look")
+    each = milliseconds / documents
+    detail = f"{each:.2f} ms a document, over {documents}"
+    if each > SLOW_WRITE_MILLISECONDS:
+        return Finding("write_latency", "warning", detail, "Look at disk, heap and running merges.")
+    return Finding("write_latency", "ok", detail)
+
+
+def consumer_lag(function: str, seconds: float | None, retention_seconds: float) -> Finding:
+    """How old the oldest record is that the stream's handler was given lately."""
+    if seconds is None:
+        return Finding("consumer_lag", "unknown", f"CloudWatch has no iterator age of {function} lately")
+    detail = f"{seconds:.0f} s behind"
+    if seconds > retention_seconds / 2:
+        advice = "Records expire soon: raise the stream's retention, then repair the index and the handler."
+        return Finding("consumer_lag", "error", detail, advice)
+    if seconds > LATE_CONSUMER_SECONDS:
+        advice = f"See the log of {function}: is the index refusing, or are there too few shards?"
+        return Finding("consumer_lag", "warning", detail, advice)
+    return Finding("consumer_lag", "ok", detail)
 
 
 def template(differences: Sequence[str]) -> Finding:

@@ -1,7 +1,7 @@
 """What the index is made from, and compared with: the compacted records of event days.
 
 Here belong the three questions that search asks of the lake. Not here: which hours hold a day
-(``batch/processed.py``) and what becomes of the rows (``history.py``, ``reconcile.py``).
+(``batch/processed_inputs.py``) and what becomes of the rows (``history.py``, ``reconcile.py``).
 """
 
 # ruff: noqa: S608 - statements are put together here; names and values go through resources/sql.py.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from retail_analytics.batch.processed import hours_of_days, source_predicate
+from retail_analytics.batch.processed_inputs import hours_of_days, source_predicate
 from retail_analytics.lake import tables
 from retail_analytics.resources import sql
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from retail_analytics.search.environment import search_of
@@ -57,6 +57,11 @@ class DayCount:
     def surplus(self) -> int:
         """Documents that the lake does not hold, or not yet."""
         return max(self.documents + self.dead_letters - self.lake, 0)
+
+
+def settled_before(feed: Feed, now: datetime) -> date:
+    """Days before this one are complete in the lake; on later ones the stream may be ahead of it."""
+    return (now - timedelta(hours=feed.retention_hours + 1)).date()
 
 
 def reconcile(
@@ -107,7 +112,7 @@ def documents_by_day(client: OpenSearch, feed: Feed, first: date, last: date) ->
         },
         "aggs": {"days": {"date_histogram": by_day}},
     }
-    answer = _search(client, search.alias, body)
+    answer = search_whole(client, search.alias, body)
     buckets = answer.get("aggregations", {}).get("days", {}).get("buckets", [])
     return {date.fromisoformat(bucket["key_as_string"]): bucket["doc_count"] for bucket in buckets}
 
@@ -118,7 +123,7 @@ def present_ids(client: OpenSearch, alias: str, ids: Iterable[str]) -> set[str]:
     iterator = iter(ids)
     while batch := list(itertools.islice(iterator, _IDS_A_REQUEST)):
         body = {"size": len(batch), "_source": False, "query": {"ids": {"values": batch}}}
-        present |= {hit["_id"] for hit in _search(client, alias, body)["hits"]["hits"]}
+        present |= {hit["_id"] for hit in search_whole(client, alias, body)["hits"]["hits"]}
     return present
 
 
@@ -148,7 +153,13 @@ def _record_id(store: DeadLetterStore, stored: StoredLetter) -> str | None:
     return stored.name
 
 
-def _search(client: OpenSearch, alias: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def search_whole(client: OpenSearch, alias: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a search of the alias, if every shard gave its part.
+
+    Raises:
+        IncompleteAnswerError: Some did not.
+        OpenSearchException: The server does not answer.
+    """
     answer: dict[str, Any] = client.search(index=alias, body=body, params={"ignore_unavailable": "true"})
     failed = answer.get("_shards", {}).get("failed", 0)
     if failed or answer.get("timed_out"):

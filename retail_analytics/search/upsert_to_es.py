@@ -47,6 +47,8 @@ _RESERVED_SHARE = 0.15  # of the remaining time, for dead letters and the answer
 _RESERVED_SECONDS = 1.0
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
+_BULK_DOCUMENTS = 1_000
+_WRITERS = 4
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,12 @@ def handler_for(settings: HandlerSettings) -> Handler:
         config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
         s3 = boto3.client("s3", region_name=settings.domain.region, config=config)
         store = DeadLetterStore(s3, settings.dead_letter_bucket, settings.dead_letter_prefix)
-    return Handler(DocumentMaker(settings.rules), BulkWriter(client), store, settings.template, client)
+    return Handler(DocumentMaker(settings.rules), writer_for(client), store, settings.template, client)
+
+
+def writer_for(client: OpenSearch) -> BulkWriter:
+    """The handler's writer: a batch of Lambda's goes as a few bulks side by side, none of them tiny."""
+    return BulkWriter(client, max_documents=_BULK_DOCUMENTS, writers=_WRITERS)
 
 
 def read_event(event: Mapping[str, Any]) -> Iterator[Origin]:

@@ -11,6 +11,7 @@ double, while ``scaled_float`` multiplies a long by an inexact factor, so that a
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from datetime import UTC, datetime
@@ -75,9 +76,15 @@ def as_whole(value: Any, name: str, limit: int) -> int | None:
 
 def as_decimal(value: Any, name: str, precision: int, scale: int) -> float | str | None:
     """A decimal, also from text, rounded half up as the lake's cast does; nothing as None."""
+    if type(value) is Decimal and value.is_finite():
+        return _rounded(value, name, precision, scale)
     number = _to_decimal(value, name)
-    if number is None:
-        return None
+    return None if number is None else _rounded(number, name, precision, scale)
+
+
+@functools.lru_cache(maxsize=4096)
+def _rounded(number: Decimal, name: str, precision: int, scale: int) -> float | str:
+    # Prices repeat, and rounding one costs more than the rest of its document.
     if number.is_finite() and number.adjusted() <= _MAX_EXPONENT:
         with localcontext(prec=_MAX_EXPONENT * 2):
             number = number.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP)
@@ -125,6 +132,7 @@ def _a(value: Any) -> str:
     return {dict: "an object", list: "a list", bool: "true or false"}.get(type(value), type(value).__name__)
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_date(text: str, pattern: str) -> datetime | None:
     """The moment, UTC unless the text says otherwise, or None where the pattern does not match."""
     try:
@@ -144,7 +152,10 @@ def parse_object(data: bytes) -> dict[str, Any]:
         RefusedError: They are none.
     """
     try:
-        record = json.loads(data.decode("utf-8"), parse_float=Decimal, parse_constant=_refuse_constant)
+        text = data.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise RefusedError("not_json", "not JSON: it begins with a byte order mark (BOM).")
+        record = _DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise RefusedError("not_utf8", f"not UTF-8: byte {error.start} of {len(data)}.") from error
     except RecursionError as error:
@@ -168,9 +179,7 @@ def encode_object(content: Mapping[str, Any]) -> bytes:
         RefusedError: It has no such form.
     """
     try:
-        source = json.dumps(
-            content, default=json_default, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode("utf-8")
+        source = _ENCODER.encode(content).encode("utf-8")
     except UnicodeEncodeError as error:
         raise RefusedError("not_utf8", "holds half of a surrogate pair, which is no text.") from error
     except RecursionError as error:
@@ -188,3 +197,8 @@ def json_default(value: Any) -> Any:
     if isinstance(value, Decimal):
         return as_number(value, "a number")
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+# Made once: json.loads and json.dumps make one a call where anything is not the default.
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(default=json_default, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

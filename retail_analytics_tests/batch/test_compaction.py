@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retail_analytics.batch import compaction, staging
-from retail_analytics.batch.compaction import Counts, HourResult
+from retail_analytics.batch import audit, compaction, results, staging
+from retail_analytics.batch.objects_noted import Changes
+from retail_analytics.batch.results import Counts, HourResult
 from retail_analytics.feeds import get_feed
 from retail_analytics.lake import hours
 from retail_analytics.lake.objects import RawHour, RawObject
 
-if TYPE_CHECKING:
-    from retail_analytics.batch.staging import Pipeline
-
 FEED = get_feed("retail_trans")
 HOUR = datetime(2010, 12, 1, 8, tzinfo=UTC)
 GIGABYTE = 1024**3
-PIPELINE = cast("Pipeline", SimpleNamespace(feed=FEED))
 
 
 def raw_hour(number: int, size: int) -> RawHour:
@@ -77,7 +73,7 @@ def row(**changes: object) -> dict[str, object]:
 
 
 def problem(counts: Counts, audited: dict[str, Any]) -> str:
-    return compaction.audit_problem(PIPELINE, counts, audited)
+    return audit.audit_problem(FEED, counts, audited)
 
 
 def test_an_hour_that_adds_up_passes() -> None:
@@ -142,18 +138,21 @@ def result(**changes: Any) -> HourResult:
         "former_days": ("2010-11-29",),
         "query_id": "q",
         "preview": "é|\n\x1fx\x1ey\x1f",
+        "changes": Changes(2, 1, 0),
+        "run_id": "r",
+        "published_at": HOUR,
     }
     return HourResult(**(made | changes))
 
 
 def test_what_is_noted_on_a_partition_is_read_back() -> None:
-    noted = compaction.noted(result())
+    noted = results.noted(result())
     assert all(isinstance(value, str) for value in noted.values())
-    assert compaction.read_noted(HOUR, noted, "unchanged") == result(state="unchanged")
+    assert results.read_noted(HOUR, noted, "unchanged") == result(state="unchanged")
 
 
 def test_a_partition_without_notes_is_read_as_of_another_digest() -> None:
-    assert compaction.read_noted(HOUR, {}, "published").digest == ""
+    assert results.read_noted(HOUR, {}, "published").digest == ""
 
 
 def test_the_days_that_change_are_those_held_now_those_held_before_and_the_hours_own() -> None:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retail_analytics.batch import metadata
-from retail_analytics.batch.compaction import Counts, HourResult
+from retail_analytics.batch.objects_noted import Changes
 from retail_analytics.batch.processed import DayResult
+from retail_analytics.batch.results import Counts, HourResult
 from retail_analytics.feeds import get_feed
 from retail_analytics.settings import Settings
 
@@ -139,3 +140,15 @@ def test_declared_columns_are_dagsters_schema() -> None:
     assert [(column.name, column.type, column.description) for column in schema.columns] == [
         ("a", "int", "A number")
     ]
+
+
+def test_what_a_publication_differed_by_is_told_and_who_made_it() -> None:
+    first = of_hour(HourResult(HOUR, "published", "d", run_id="r", published_at=HOUR))
+    assert "what differed" not in first
+    assert "published by" not in first  # its own run is named beside it anyway
+    assert first["published"] == dg.MetadataValue.timestamp(HOUR)
+    again = of_hour(
+        HourResult(HOUR, "unchanged", "d", changes=Changes(2, 0, 1), run_id="r", published_at=HOUR)
+    )
+    assert again["what differed"].value == "objects: 2 added, 0 rewritten, 1 removed"
+    assert again["published by"] == dg.MetadataValue.dagster_run("r")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 import sqlglot
 from sqlglot import exp
 
-from retail_analytics.batch import compaction_sql, processed
+from retail_analytics.batch import compaction_sql
 from retail_analytics.feeds import FEEDS, Feed, get_feed
-from retail_analytics.feeds.declaration import Column, ProcessedTable
+from retail_analytics.feeds.declaration import Column
 from retail_analytics.lake import hours, tables
 from retail_analytics.settings import Settings
 
@@ -97,47 +97,6 @@ def test_only_these_hours_are_read(feed: Feed) -> None:
     where = lines.find_ancestor(exp.Select).args["where"].sql("athena")
     expected = parsed(f"SELECT 1 WHERE {hours.hours_predicate(HOURS)}").args["where"].sql("athena")
     assert where == expected
-
-
-PROCESSED = [(feed, table) for feed in FEEDS for table in feed.processed]
-each_table = pytest.mark.parametrize(
-    ("feed", "table"), PROCESSED, ids=[f"{feed.name}.{table.name}" for feed, table in PROCESSED]
-)
-DAYS = processed.days_predicate([date(2010, 12, 1), date(2010, 12, 3)])
-
-
-@each_table
-def test_a_processed_select_has_the_declared_columns_and_then_the_day(
-    feed: Feed, table: ProcessedTable
-) -> None:
-    found = parsed(processed.processed_select(table, '"db"."source"', DAYS))
-    assert isinstance(found, exp.Select)
-    assert found.named_selects == [*(name for name, *_ in table.columns), "event_day"]
-
-
-@each_table
-def test_a_processed_audit_compares_every_measure(feed: Feed, table: ProcessedTable) -> None:
-    found = parsed(processed.audit_select(table, '"db"."source"', DAYS, '"db"."tmp"'))
-    assert isinstance(found, exp.Select)
-    for index, _ in enumerate(table.measures):
-        assert {f"source_{index}", f"target_{index}"} <= set(found.named_selects)
-
-
-@each_table
-def test_every_measure_is_over_columns_that_there_are(feed: Feed, table: ProcessedTable) -> None:
-    source = (
-        tables.compacted_table(feed, SETTINGS).columns
-        if table.source is None
-        else feed.processed_table(table.source).columns
-    )
-    for measure in table.measures:
-        for expression, columns in ((measure.source, source), (measure.target, table.columns)):
-            used = {column.name for column in parsed(f"SELECT {expression}").find_all(exp.Column)}
-            assert used <= {name for name, *_ in columns}, measure.name
-
-
-def test_days_are_dates_in_order() -> None:
-    assert DAYS == "event_day IN (DATE '2010-12-01', DATE '2010-12-03')"
 
 
 def test_a_key_that_cannot_stand_in_a_path_is_refused() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
     from mypy_boto3_s3 import S3Client
 
-    from retail_analytics.batch.compaction import HourResult
+    from retail_analytics.batch.results import HourResult
     from retail_analytics.feeds import Feed
     from retail_analytics.resources.athena import Execution, QueryResult
     from retail_analytics.settings import Settings

@@ -248,6 +248,21 @@ def test_an_hour_that_is_filled_while_it_is_withdrawn_starts_over(lake: Lake) ->
     assert lake.compacted_ids() == ids(2)
 
 
+def test_an_hour_that_changes_and_changes_back_is_published_all_the_same(lake: Lake) -> None:
+    lake.put(HOUR, [line(1)])
+    extra: list[str] = []
+
+    def deliver(statement: str) -> None:
+        if statement.startswith("CREATE TABLE") and not extra:
+            extra.append(lake.put(HOUR, [line(2)]))
+
+    # Gone again after the batch, which did not publish what had changed, and before the end.
+    (result,) = compaction.compact(meddled(lake, deliver), [HOUR], lambda _: lake.delete(extra[0]))
+    assert (result.state, result.counts.compacted) == ("published", 1)
+    assert lake.compacted_ids() == ids(1)
+    assert lake.compact_one().state == "unchanged"
+
+
 def test_an_hour_that_never_rests_fails_and_readers_keep_what_they_had(lake: Lake) -> None:
     lake.put(HOUR, [line(1)])
     lake.put(later(1), [line(2)])

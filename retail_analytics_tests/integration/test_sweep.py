@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from retail_analytics.batch import processed
+from retail_analytics.batch import objects_noted, processed
 from retail_analytics.batch.sweep import GRACE, Swept, sweep
-from retail_analytics.lake import tables
-from retail_analytics_tests.integration.lakes import HOUR, Lake, line
+from retail_analytics.lake import hours, tables
+from retail_analytics_tests.integration.lakes import HOUR, Lake, later, line
 
 if TYPE_CHECKING:
     import pytest
@@ -45,11 +45,65 @@ def test_a_superseded_location_goes_after_its_grace_and_the_published_one_stays(
     assert sweep(lake.pipeline, now() + LATER) == Swept()
 
 
+def test_the_objects_noted_go_with_their_folder_and_not_before(lake: Lake) -> None:
+    def notes() -> list[str]:
+        found = lake.keys(f"s3://{lake.settings.bucket}/compacted/{lake.feed.name}/")
+        return [key for key in found if key.endswith(f"/{objects_noted.NAME}")]
+
+    for number in range(2):
+        lake.put(later(number), [line(number)])
+    lake.compact(HOUR, later(1))
+    (first,) = notes()
+    lake.put(HOUR, [line(2)])
+    lake.compact_one()
+    assert len(notes()) == 2
+    # The other hour of the first folder is still published from there.
+    assert sweep(lake.pipeline, now() + LATER) == Swept()
+    assert len(notes()) == 2
+    lake.put(later(1), [line(3)])
+    lake.compact(later(1))
+    assert sweep(lake.pipeline, now()) == Swept(waiting=1)
+    assert sweep(lake.pipeline, now() + LATER).locations == 1
+    assert first not in notes()
+    assert len(notes()) == 2
+
+
+def test_the_grace_begins_when_nothing_points_there_any_more_however_old_the_objects(lake: Lake) -> None:
+    lake.put(HOUR, [line(1)])
+    lake.compact_one()
+    old, days_later = lake.location(), now() + 10 * GRACE
+    assert sweep(lake.pipeline, days_later) == Swept()
+    lake.put(HOUR, [line(2)])
+    lake.compact_one()
+    # A reader that was planned a moment ago still reads what was published for days.
+    assert sweep(lake.pipeline, days_later) == Swept(waiting=1)
+    assert lake.keys(old)
+    assert sweep(lake.pipeline, days_later + LATER).locations == 1
+    assert not lake.keys(old)
+
+
+def test_a_location_that_is_pointed_at_again_has_its_grace_anew(lake: Lake) -> None:
+    lake.put(HOUR, [line(1)])
+    lake.compact_one()
+    table = tables.compacted_table(lake.feed, lake.settings)
+    values = tuple(hours.partition_values(HOUR))
+    (first,) = lake.catalog.get(table, [values]).values()
+    (_, second) = lake.compact(HOUR, force=True), lake.catalog.get(table, [values])[values]
+    assert sweep(lake.pipeline, now()) == Swept(waiting=1)
+    lake.catalog.put(table, [first], existing=[values])  # by a writer that was overtaken
+    assert sweep(lake.pipeline, now() + LATER) == Swept(waiting=1)
+    lake.catalog.put(table, [second], existing=[values])
+    assert sweep(lake.pipeline, now() + LATER) == Swept(waiting=1)
+    assert lake.keys(first.location)
+    assert lake.keys(second.location)
+
+
 def test_processed_tables_are_swept_alike(lake: Lake) -> None:
     for number in (1, 2):
         lake.put(HOUR, [line(number)])
         lake.compact_one()
         processed.refresh(lake.pipeline, "transactions", [HOUR.date()])
+    assert sweep(lake.pipeline, now()) == Swept(waiting=2)
     assert sweep(lake.pipeline, now() + LATER).locations == 2
     assert [row["lines"] for row in lake.select("transactions", "count(*) AS lines")] == [2]
 

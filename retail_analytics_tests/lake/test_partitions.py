@@ -178,14 +178,34 @@ def test_one_refusal_beside_those_that_exist_already_is_an_error() -> None:
         catalog.put(TABLE, [partition(1), partition(2)], existing=[])
 
 
-def test_a_refused_update_is_an_error_whatever_its_code() -> None:
+def test_a_refused_update_is_an_error() -> None:
     error = {
         "PartitionValueList": list(partition(1).values),
-        "ErrorDetail": {"ErrorCode": "EntityNotFoundException", "ErrorMessage": "gone"},
+        "ErrorDetail": {"ErrorCode": "InternalServiceException", "ErrorMessage": "later"},
     }
     catalog = Catalog(cast("GlueClient", Refusing([error])), "db")
-    with pytest.raises(CatalogError, match="did not update 1 .* 2010/12/01/01: EntityNotFoundException gone"):
+    with pytest.raises(CatalogError, match="did not update 1 .* 2010/12/01/01: InternalServiceException lat"):
         catalog.put(TABLE, [partition(1)], existing=[partition(1).values])
+
+
+def test_a_partition_that_another_writer_dropped_is_made(glue: GlueClient) -> None:
+    catalog = Catalog(glue, SETTINGS.database)
+    catalog.put(TABLE, [partition(1)], existing=[])
+    these = [partition(number, "new") for number in range(3)]
+    catalog.put(TABLE, these, existing=[item.values for item in these])
+    assert catalog.get(TABLE, [item.values for item in these]) == {item.values: item for item in these}
+
+
+def test_one_refusal_stops_no_other_call_and_is_told_in_the_end() -> None:
+    refused = refusal(150, "InternalServiceException", "later")
+    glue = Refusing(answers=[{"Errors": []}, {"Errors": [refused]}, {"Errors": []}, {"Errors": []}])
+    catalog = Catalog(cast("GlueClient", glue), "db")
+    these = [partition(number) for number in range(310)]
+    with pytest.raises(CatalogError, match="did not create 1 ") as caught:
+        catalog.put(TABLE, these, existing=[item.values for item in these[250:]])
+    assert caught.value.refused == {these[150].values: "InternalServiceException later"}
+    asked = ["batch_create_partition"] * 3 + ["batch_update_partition"]
+    assert [each["operation"] for each in glue.asked] == asked
 
 
 def test_a_refused_drop_is_an_error() -> None:

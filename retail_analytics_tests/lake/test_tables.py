@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import boto3
@@ -139,3 +140,13 @@ def test_a_table_is_made_kept_and_brought_back_to_its_declaration(monkeypatch: p
     columns = glue.get_table(DatabaseName=SETTINGS.database, Name=table.name)["Table"]["StorageDescriptor"]
     assert [column["Name"] for column in columns["Columns"]] == [name for name, *_ in table.columns]
     assert catalog.ensure_table(there, table) == "same"
+
+
+def test_the_ddl_of_a_projected_table_holds_its_projection() -> None:
+    feed = dataclasses.replace(FEED, project_raw=True)
+    written = tables.ddl(tables.raw_table(feed, SETTINGS), "mydatabase")
+    assert "'projection.hour.range'='0,23'" in written
+    assert "'projection.hour.digits'='2'" in written
+    assert "/month=${month}/day=${day}/hour=${hour}/'" in written
+    assert isinstance(sqlglot.parse_one(written, dialect="athena"), exp.Create)
+    assert "TBLPROPERTIES" not in tables.ddl(tables.raw_table(FEED, SETTINGS), "mydatabase")

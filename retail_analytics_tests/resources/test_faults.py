@@ -15,7 +15,7 @@ from opensearchpy.exceptions import ConnectionError as SearchConnectionError
 from opensearchpy.exceptions import NotFoundError
 
 from retail_analytics.resources.athena import AthenaError
-from retail_analytics.resources.faults import RETRIES, is_transient, permanent_faults_fail
+from retail_analytics.resources.faults import INTERRUPTED, RETRIES, is_transient, permanent_faults_fail
 
 
 def refused(code: str) -> ClientError:
@@ -86,3 +86,27 @@ def test_retries_are_few_and_further_and_further_apart() -> None:
     assert RETRIES.max_retries == 3
     assert RETRIES.backoff is dg.Backoff.EXPONENTIAL
     assert all(delay > 0 for delay in delays)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, dg.DagsterExecutionInterruptedError])
+def test_an_interrupted_step_is_not_tried_again_and_no_other_of_its_run_begins(error: type) -> None:
+    begun = []
+
+    def asset(name: str) -> dg.AssetsDefinition:
+        @dg.asset(name=name, retry_policy=dg.RetryPolicy(max_retries=3))
+        def made() -> None:
+            with permanent_faults_fail():
+                begun.append(name)
+                raise error
+
+        return made
+
+    for _ in range(2):  # another run is another matter
+        del begun[:]
+        result = dg.materialize([asset("one"), asset("two")], raise_on_error=False)
+        assert not result.success
+        assert len(begun) == 1
+        said = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+        assert [data.user_failure_data.description for data in said if data.user_failure_data] == [
+            INTERRUPTED
+        ] * 2

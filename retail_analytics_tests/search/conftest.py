@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from moto import mock_aws
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import ConnectionError as NotReached
+from opensearchpy.exceptions import RequestError
 
 from retail_analytics.feeds import get_feed
 from retail_analytics.search.bulk import BulkWriter
@@ -33,11 +35,17 @@ if TYPE_CHECKING:
 
 _MEMORY = 3 * 1024**3
 BUCKET = "search-tests"
+SERVER = "RETAIL_TEST_OPENSEARCH_URL"
+"""The variable that names a server to run these tests against: `make test-opensearch` sets it."""
 
 
 @pytest.fixture(scope="session")
 def search_url() -> Iterator[str]:
-    """The URL of an osmem-server of our own."""
+    """The URL of the server that the environment names, or of an osmem-server of our own."""
+    given = os.environ.get(SERVER)
+    if given:
+        yield given
+        return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -55,6 +63,16 @@ def search_url() -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def real_server(search_url: str) -> bool:
+    """Whether the server is an OpenSearch, and not osmem-server, which knows no node statistics."""
+    try:
+        OpenSearch(search_url, max_retries=0).nodes.stats(metric="jvm")
+    except RequestError:
+        return False
+    return True
 
 
 def _wait(client: OpenSearch, deadline: float) -> None:

@@ -55,6 +55,7 @@ def test_replaying_tells_what_became_of_the_letters(
     said = capsys.readouterr().out
     assert "2 dead letters read, 1 indexed, 1 remain." in said
     assert "Country is empty" in said
+    empty_search.indices.refresh(index="retail_trans")
     assert empty_search.count(index="retail_trans")["count"] == 1
     assert command("replay-dead-letters", "--day", "2010-12-02") == 0
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from opensearchpy import OpenSearch
 
 from retail_analytics.search import judgements
+from retail_analytics.search.consumer import read_consumer_lag
 from retail_analytics.search.health import Health, read_health
 from retail_analytics.search.judgements import Finding, IndexSize
 from retail_analytics.search.templates import ensure_template
 
 if TYPE_CHECKING:
     from retail_analytics.feeds import Feed
+    from retail_analytics.settings import Settings
 
 
 def findings(health: Health) -> dict[str, Finding]:
@@ -22,7 +27,9 @@ def findings(health: Health) -> dict[str, Finding]:
     return named
 
 
-def test_a_good_server_is_healthy_and_says_what_it_does_not_tell(search: OpenSearch, feed: Feed) -> None:
+def test_a_good_server_is_healthy_and_says_what_it_does_not_tell(
+    search: OpenSearch, feed: Feed, real_server: bool
+) -> None:
     search.index(index="retail_trans-2010.12", id="1", body={"Invoice": "1"}, refresh=True)
     health = read_health(search, feed)
     assert (health.status, health.nodes, health.documents, len(health.indices)) == ("green", 1, 1, 1)
@@ -30,9 +37,9 @@ def test_a_good_server_is_healthy_and_says_what_it_does_not_tell(search: OpenSea
     assert not health.of_level("error")
     assert not health.of_level("warning")
     unknown = {finding.name for finding in health.of_level("unknown")}
-    assert unknown == {"nodes", "disk"}
-    assert all("not offered" in finding.detail for finding in health.of_level("unknown"))
-    assert health.rejected_writes is None
+    assert unknown == (set() if real_server else {"nodes", "disk", "write_latency"})
+    assert all("this server" in finding.detail for finding in health.of_level("unknown"))
+    assert health.rejected_writes == (0 if real_server else None)
     assert health.search_seconds is not None
 
 
@@ -55,7 +62,7 @@ def test_indices_outside_of_the_alias_and_mapped_otherwise_are_errors(
 
 
 def test_a_yellow_cluster_is_a_warning_with_its_shards(search: OpenSearch, feed: Feed) -> None:
-    settings = {"settings": {"number_of_replicas": 1}}
+    settings = {"settings": {"number_of_replicas": 1, "auto_expand_replicas": False}}
     search.indices.create(index="retail_trans-2010.12", body=settings)
     health = read_health(search, feed)
     assert health.status == "yellow"
@@ -180,3 +187,66 @@ def test_slow_searches_and_other_templates() -> None:
     assert judgements.latency(2.5).level == "warning"
     assert judgements.template(["template.settings.index.number_of_shards"]).level == "warning"
     assert judgements.mapping({}, {"i": ["Price"]}).level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "level", "said"),
+    [
+        ((0, 0), None, "ok", "nothing was written"),
+        ((10, 0), None, "unknown", "does not time"),
+        ((10, 20), None, "ok", "2.00 ms"),
+        ((10, 20), (10, 20), "ok", "nothing was written"),
+        ((20, 1020), (10, 20), "warning", "100.00 ms a document, over 10"),
+        ((5, 5), (10, 20), "ok", "1.00 ms a document, over 5"),
+    ],
+)
+def test_writes_are_timed_since_the_last_look(
+    now: tuple[int, int], before: tuple[int, int] | None, level: str, said: str
+) -> None:
+    found = judgements.write_latency(now, before)
+    assert found.level == level
+    assert said in found.detail
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level"),
+    [(None, "unknown"), (0.0, "ok"), (299.0, "ok"), (301.0, "warning"), (43_201.0, "error")],
+)
+def test_a_handler_that_is_behind(seconds: float | None, level: str) -> None:
+    found = judgements.consumer_lag("local-upsert-retail-trans", seconds, 24 * 3600)
+    assert found.level == level
+    assert bool(found.advice) == (level in ("warning", "error"))
+
+
+def test_the_age_comes_from_cloudwatch(feed: Feed, settings: Settings, s3: Any) -> None:
+    assert read_consumer_lag(feed, settings).level == "unknown"
+    cloudwatch = boto3.client("cloudwatch", region_name=settings.region)
+    names = {"FunctionName": "local-upsert-retail-trans", "Other": "local-upsert-retail-trans"}
+    for (name, value), milliseconds in zip(names.items(), (400_000.0, 9e9), strict=True):
+        datum: Any = {
+            "MetricName": "IteratorAge",
+            "Dimensions": [{"Name": name, "Value": value}],
+            "Value": milliseconds,
+            "Unit": "Milliseconds",
+            "Timestamp": datetime.now(UTC) - timedelta(minutes=2),
+        }
+        cloudwatch.put_metric_data(Namespace="AWS/Lambda", MetricData=[datum])
+    found = read_consumer_lag(feed, settings)
+    assert (found.level, found.detail) == ("warning", "400 s behind")
+
+
+def test_a_cloudwatch_that_is_not_there_is_unknown(
+    feed: Feed, settings: Settings, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retail_analytics.search.consumer.session", lambda _: _Refusing())
+    found = read_consumer_lag(feed, settings)
+    assert found.level == "unknown"
+    assert "AccessDenied" in found.detail
+
+
+class _Refusing:
+    def client(self, _: str) -> _Refusing:
+        return self
+
+    def get_metric_statistics(self, **_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetMetricStatistics")

@@ -1,0 +1,145 @@
+"""What Dagster's tasks may do to the lake: one function an actor, narrowed to the names of the settings.
+
+Here: the statements. Not here: the roles that carry them (``stacks/orchestration.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra import access
+from infra.stacks.ingest import COMPUTE_LOGS
+from infra.stacks.search import HTTP_ACTIONS
+from retail_analytics.lake.crawlers import crawler_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aws_cdk.aws_iam import PolicyStatement
+
+    from infra.environments import Environment
+    from retail_analytics.feeds import Feed
+
+_WRITTEN = ("compacted/", "rejects/", "processed/", "dead-letters/")
+"""Prefixes that the pipeline writes and, where nothing points at them any more, removes."""
+
+_READ_CATALOG = (
+    "glue:BatchGetPartition",
+    "glue:GetDatabase",
+    "glue:GetPartition",
+    "glue:GetPartitions",
+    "glue:GetTable",
+    "glue:GetTables",
+)
+_WRITE_CATALOG = (
+    "glue:BatchCreatePartition",
+    "glue:BatchDeletePartition",
+    "glue:BatchUpdatePartition",
+    "glue:CreatePartition",
+    "glue:CreateTable",
+    "glue:DeletePartition",
+    "glue:DeleteTable",
+    "glue:UpdatePartition",
+    "glue:UpdateTable",
+)
+
+
+def of_runs(
+    environment: Environment, feeds: Sequence[Feed], key_arn: str, domain_arn: str, notices_arn: str
+) -> list[PolicyStatement]:
+    """A run: reads raw, writes and sweeps what it makes, queries, publishes, indexes, and crawls."""
+    settings = environment.settings
+    return [
+        access.may_list(settings),
+        access.may_read(
+            settings,
+            *(feed.raw_root for feed in feeds),
+            *(feed.error_prefix.split("year=", 1)[0] for feed in feeds),
+            *_WRITTEN,
+            "athena-results/",
+            COMPUTE_LOGS,
+        ),
+        access.may_write(settings, *_WRITTEN, "athena-results/", COMPUTE_LOGS),
+        access.allow(["s3:DeleteObject"], access.objects(settings, *_WRITTEN)),
+        access.allow(["s3:GetBucketLocation"], [access.bucket_arn(settings)]),
+        access.may_use_key(key_arn, write=True),
+        access.allow([*_READ_CATALOG, *_WRITE_CATALOG], _catalog(environment)),
+        access.allow(
+            ["glue:GetCrawler", "glue:StartCrawler"],
+            [access.arn("glue", f"crawler/{crawler_name(feed)}") for feed in feeds],
+        ),
+        access.allow(
+            [
+                "athena:GetQueryExecution",
+                "athena:GetQueryResults",
+                "athena:GetWorkGroup",
+                "athena:StartQueryExecution",
+                "athena:StopQueryExecution",
+            ],
+            [access.arn("athena", f"workgroup/{settings.workgroup}")],
+        ),
+        access.allow(HTTP_ACTIONS, [f"{domain_arn}/*"]),
+        *_notices(notices_arn, key_arn),
+        # Checks read how full the queues are.
+        access.allow(["sqs:GetQueueAttributes", "sqs:GetQueueUrl"], _queues(environment, feeds)),
+    ]
+
+
+def of_code_server(
+    environment: Environment, feeds: Sequence[Feed], key_arn: str, domain_arn: str, notices_arn: str
+) -> list[PolicyStatement]:
+    """The code server, where sensors and schedules look: reads lake, catalog, queues and index health."""
+    settings = environment.settings
+    return [
+        access.may_list(settings),
+        access.may_read(settings, *(feed.raw_root for feed in feeds), *_WRITTEN, COMPUTE_LOGS),
+        access.may_write(settings, COMPUTE_LOGS),
+        access.may_use_key(key_arn, write=True),
+        access.allow(_READ_CATALOG, _catalog(environment)),
+        access.allow(
+            [
+                "sqs:ChangeMessageVisibility",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:GetQueueUrl",
+                "sqs:ReceiveMessage",
+            ],
+            _queues(environment, feeds),
+        ),
+        access.allow(["es:ESHttpGet", "es:ESHttpHead"], [f"{domain_arn}/*"]),
+        *_notices(notices_arn, key_arn),
+    ]
+
+
+def of_reader_of_logs(environment: Environment, key_arn: str, *, writes: bool) -> list[PolicyStatement]:
+    """Web server (reads what runs printed) and daemon (keeps what its evaluations printed)."""
+    settings = environment.settings
+    statements = [
+        access.may_list(settings, COMPUTE_LOGS),
+        access.may_read(settings, COMPUTE_LOGS),
+        access.may_use_key(key_arn, write=writes),
+    ]
+    return [*statements, access.may_write(settings, COMPUTE_LOGS)] if writes else statements
+
+
+def _catalog(environment: Environment) -> list[str]:
+    """The database with all of its tables: those of a feed, and the temporary ones of a run."""
+    database = environment.settings.database
+    return [
+        access.arn("glue", "catalog"),
+        access.arn("glue", f"database/{database}"),
+        access.arn("glue", f"table/{database}/*"),
+    ]
+
+
+def _queues(environment: Environment, feeds: Sequence[Feed]) -> list[str]:
+    settings = environment.settings
+    return [
+        access.arn("sqs", queue)
+        for feed in feeds
+        for queue in (settings.arrivals_queue(feed.name), settings.dead_arrivals_queue(feed.name))
+    ]
+
+
+def _notices(topic_arn: str, key_arn: str) -> list[PolicyStatement]:
+    return [access.allow(["sns:Publish"], [topic_arn]), access.may_use_key(key_arn, write=True)]

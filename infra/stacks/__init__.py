@@ -1,0 +1,1 @@
+"""One module a stack, in the order of the journey of a record."""

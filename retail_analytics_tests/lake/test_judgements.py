@@ -1,0 +1,82 @@
+"""Verdicts: what is named, what is to be done, and what passes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from retail_analytics.lake import judgements
+from retail_analytics.lake.delivery_errors import DeliveryErrors
+from retail_analytics.lake.expectations import Expectation
+from retail_analytics.lake.freshness import Arrivals, Overdue, Window
+from retail_analytics.lake.hours import HOUR
+from retail_analytics.lake.objects import RawHour, RawObject
+
+START = datetime(2010, 12, 1, 8, tzinfo=UTC)
+NOW = START + timedelta(hours=6)
+
+
+def hour(count: int, *, filled: bool) -> RawHour:
+    at = START + count * HOUR
+    return RawHour(at, (RawObject("k", "e", 1, at),) if filled else ())
+
+
+def arrivals(filled: list[bool], expected: set[int], unknown: set[int] = frozenset()) -> Arrivals:  # type: ignore[assignment]
+    closed = tuple(hour(count, filled=each) for count, each in enumerate(filled))
+    return Arrivals(
+        Window(closed, ()),
+        Expectation(
+            frozenset(START + count * HOUR for count in expected),
+            frozenset(START + count * HOUR for count in unknown),
+            "learnt",
+        ),
+    )
+
+
+def test_a_missing_hour_fails_by_its_name_and_how_old_the_newest_object_is() -> None:
+    result = judgements.of_arrivals(arrivals([True, True, False], {0, 1, 2}), NOW)
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert result.description == (
+        "1 of 3 expected hours hold nothing: 2010-12-01-10:00; the newest object is 300 min old."
+    )
+    assert "what to do" in result.metadata
+
+
+def test_an_empty_hour_that_nobody_expects_is_no_alarm() -> None:
+    result = judgements.of_arrivals(arrivals([True, False, False], {0}), NOW)
+    assert result.passed
+    assert "what to do" not in result.metadata
+
+
+def test_a_closed_day_passes_and_says_that_nothing_came() -> None:
+    result = judgements.of_arrivals(arrivals([False, False], set()), NOW)
+    assert result.passed
+    assert "no object" in (result.description or "")
+
+
+def test_silence_is_a_warning_while_nothing_is_known() -> None:
+    result = judgements.of_arrivals(arrivals([False, False], set(), {0, 1}), NOW)
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+
+
+def test_a_clock_ahead_of_ours_makes_no_negative_age() -> None:
+    result = judgements.of_arrivals(arrivals([True], {0}), START - HOUR)
+    assert result.metadata["minutes since the newest object"].value == 0
+
+
+def test_many_hours_are_counted_and_a_few_named() -> None:
+    late = [Overdue(START + count * HOUR, START, published=count == 0) for count in range(15)]
+    result = judgements.of_compaction(late, 25, 16, NOW)
+    assert not result.passed
+    assert "15 of 25 hours wait" in (result.description or "")
+    assert "and 5 more" in (result.description or "")
+    listed = result.metadata["which hours"].value
+    assert isinstance(listed, str)
+    assert len(listed.splitlines()) == 11
+    assert "raw has changed since it was published" in listed.splitlines()[0]
+
+
+def test_a_listing_that_was_cut_short_proves_nothing() -> None:
+    assert judgements.of_delivery(DeliveryErrors((), 5, complete=True)).passed
+    assert not judgements.of_delivery(DeliveryErrors((), 5, complete=False)).passed
