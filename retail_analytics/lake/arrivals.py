@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,18 @@ class News:
     start: datetime
     end: datetime
     behind: bool
+
+    def up_to(self, hour: datetime) -> News:
+        """The part of it before an hour, where the next look goes on."""
+        return replace(
+            self,
+            changed=tuple(raw for raw in self.changed if raw.hour < hour),
+            position=replace(
+                self.position, reported_until=min(self.position.reported_until, hour), reconciled=None
+            ),
+            end=hour,
+            behind=True,
+        )
 
 
 def lake_identity(s3: S3Client, bucket: str) -> str:

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from retail_analytics.lake.objects import RawHour
     from retail_analytics.settings import Settings
 
-HINTS_SECONDS = 20.0
-"""After this long a tick begins no further round of hints: Dagster gives it 60 s in all."""
+HINTS_SECONDS = 15.0
+"""After this long a tick begins no further round of hints."""
+
+TICK_SECONDS = 35.0
+"""After this long a tick reports no further hour: Dagster gives it 60 s in all, and goes on without it."""
 
 
 @dataclass(frozen=True)
@@ -99,31 +102,45 @@ def follow(lake: Lake, cursor: str | None, now: datetime) -> Tick:
         MissingQueueError: S3 is to tell of objects, and there is no queue.
     """
     settings = lake.settings
+    deadline = time.monotonic() + TICK_SECONDS
     arrivals.take_up(lake.s3, lake.feed, settings, cursor)  # nothing is reported of another lake
-    hinted = follow_hints(lake, now) if settings.notifications else Hinted()
+    hinted = follow_hints(lake, now, deadline) if settings.notifications else Hinted()
     every = timedelta(seconds=settings.reconcile_seconds if settings.notifications else 0)
     news = arrivals.look(lake.s3, lake.feed, settings, cursor, now, lake.known_digests, look_back_every=every)
-    for raw in news.changed:
+    left = report_until(lake, news.changed, deadline)
+    if left:
+        news = news.up_to(left[0].hour)
+    return Tick(news.position.dumps(), hinted, len(news.changed), news.end, behind=news.behind or bool(left))
+
+
+def report_until(lake: Lake, changed: Sequence[RawHour], deadline: float) -> Sequence[RawHour]:
+    """Report hours in order until the deadline, the first of them whatever the time; returns those left."""
+    for done, raw in enumerate(changed):
+        if done and time.monotonic() > deadline:
+            return changed[done:]
         lake.report(raw)
-    return Tick(news.position.dumps(), hinted, len(news.changed), news.end, news.behind)
+    return ()
 
 
-def follow_hints(lake: Lake, now: datetime) -> Hinted:
-    """Act upon the messages of the feed's queue, round by round until it is empty or the time is up."""
+def follow_hints(lake: Lake, now: datetime, deadline: float) -> Hinted:
+    """Act upon the messages of the feed's queue, round by round until it is empty or the time is up.
+
+    Messages of a round that was not reported to its end come again, when they have been hidden long enough.
+    """
     url = notifications.queue_url(lake.sqs, lake.settings.arrivals_queue(lake.feed.name))
-    deadline = time.monotonic() + HINTS_SECONDS
+    last_round = time.monotonic() + HINTS_SECONDS
     total = Hinted()
     while True:
         hints = notifications.receive(lake.sqs, url, lake.feed, lake.settings)
         changed = arrivals.look_at(lake.s3, lake.feed, lake.settings, hints.hours, now, lake.known_digests)
-        for raw in changed:
-            lake.report(raw)
-        notifications.acknowledge(lake.sqs, url, hints)
+        left = report_until(lake, changed, deadline)
+        if not left:
+            notifications.acknowledge(lake.sqs, url, hints)
         total = Hinted(
             total.messages + hints.messages,
             total.foreign + hints.foreign,
             total.unreadable + hints.unreadable,
-            total.reported + len(changed),
+            total.reported + len(changed) - len(left),
         )
-        if hints.messages < notifications.ROUND_MESSAGES or time.monotonic() > deadline:
+        if left or hints.messages < notifications.ROUND_MESSAGES or time.monotonic() > last_round:
             return total

@@ -87,6 +87,12 @@ class Slice:
     changed: tuple[RawHour, ...]
     sweep: Sweep
 
+    def up_to(self, hour: datetime) -> Slice:
+        """The part of it before an hour, where the next slice goes on."""
+        changed = tuple(raw for raw in self.changed if raw.hour < hour)
+        unreported = len(self.changed) - len(changed)
+        return Slice(changed, replace(self.sweep, next=hour, found=self.sweep.found - unreported))
+
 
 def current_sweep(
     s3: S3Client, feed: Feed, settings: Settings, cursor: str | None, now: datetime

@@ -3,6 +3,7 @@
 What lies downstream is made by declarative automation from these reports, ranges in one run.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -13,7 +14,7 @@ from dagster_aws.s3 import S3Resource
 from retail_analytics.feeds import Feed
 from retail_analytics.lake import hours, reconciliation
 from retail_analytics.lake.assets import raw_key
-from retail_analytics.lake.following import Lake, Tick, follow
+from retail_analytics.lake.following import TICK_SECONDS, Lake, Tick, follow, report_until
 from retail_analytics.lake.objects import RawHour
 from retail_analytics.resources.clients import SqsResource
 from retail_analytics.settings import Settings
@@ -76,8 +77,9 @@ def build_reconciliation_sensor(feed: Feed, settings: Settings) -> dg.SensorDefi
         if sweep is None:
             return dg.SkipReason("The last sweep over all hours is through; it is not time for the next.")
         found = reconciliation.sweep_slice(lake.s3, feed, settings, sweep, now, lake.known_digests)
-        for raw in found.changed:
-            lake.report(raw)
+        left = report_until(lake, found.changed, time.monotonic() + TICK_SECONDS)
+        if left:
+            found = found.up_to(left[0].hour)
         context.update_cursor(found.sweep.dumps())
         goes_on = f"goes on at {found.sweep.next:%Y-%m-%d %H}:00" if found.sweep.next else "is through"
         return dg.SkipReason(

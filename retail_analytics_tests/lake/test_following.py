@@ -260,6 +260,21 @@ def test_messages_of_a_burst_about_one_hour_list_it_once() -> None:
         assert it.listings - before == 2  # the hour, and the window
 
 
+def test_a_tick_whose_time_is_up_goes_on_at_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "TICK_SECONDS", -1.0)
+    with world() as it:
+        for count in range(HOURS):
+            it.put(count, "a")
+        first = it.tick(HOURS)
+        # One of what the messages told, one of what the listing found.
+        assert (first.hinted.reported, first.listed, first.behind) == (1, 1, True)
+        ticks = 1
+        while it.tick(HOURS).behind:
+            ticks += 1
+        assert ticks == HOURS - 2
+        it.assert_true_and_told_once()
+
+
 def test_foreign_messages_go_and_poison_ends_in_the_dead_letter_queue() -> None:
     with world() as it:
         for body in (json.dumps({"Event": "s3:TestEvent"}), json.dumps({"Records": []}), "poison"):

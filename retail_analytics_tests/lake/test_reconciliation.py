@@ -124,6 +124,15 @@ def test_a_slice_ends_with_the_hour_in_which_it_has_read_enough(sweeping: Sweepi
     assert sweeping.sweep.next == at(8)
 
 
+def test_a_slice_that_was_not_reported_to_its_end_goes_on_there(sweeping: Sweeping) -> None:
+    settings = Settings(bucket=BUCKET, first_hours={FEED.name: FIRST}, grace_seconds=0, lookback_hours=5)
+    begun = Sweep(BUCKET, NOW, at(0))
+    found = reconciliation.sweep_slice(sweeping.s3, FEED, settings, begun, NOW, sweeping.digests, 10)
+    part = found.up_to(at(4))
+    assert [raw.hour for raw in part.changed] == [at(count) for count in range(4)]
+    assert (part.sweep.next, part.sweep.found) == (at(4), 4)
+
+
 def test_it_can_be_switched_off_and_finishes_what_it_began(sweeping: Sweeping) -> None:
     sweeping.slice()
     sweeping.every = 0
