@@ -93,6 +93,7 @@ $(EMULATOR_STAMP): requirements-emulator.lock
 	@touch $@
 
 synth: $(INFRA_STAMP) ## the platform's templates into infra/cdk.out/, offline; ENV=dev or prod
+	@rm -rf infra/cdk.out
 	@$(CDK_ENV) CDK_CONTEXT_JSON='{"env": "$(ENV)", "hostname": "$(hostname)", "certificateArn": "$(certificateArn)", "alarmEmail": "$(alarmEmail)"}' \
 		$(INFRA_BIN)/python -m infra.app
 

@@ -29,6 +29,7 @@ UNNARROWED: Mapping[str, str] = {
     "ec2:DescribeSecurityGroups": "EC2's Describe calls take no resource.",
     "ec2:AssignPrivateIpAddresses": "Lambda checks the role for *; see CreateNetworkInterface.",
     "ec2:UnassignPrivateIpAddresses": "Lambda checks the role for *; see CreateNetworkInterface.",
+    "cloudwatch:GetMetricStatistics": "It takes no resource; the index' health reads the handler's lag.",
     "ecr:GetAuthorizationToken": "It answers with a token for the registry; it takes no resource.",
     "ecs:DescribeTaskDefinition": "It takes no resource; the run launcher reads the definition.",
     "ssmmessages:CreateControlChannel": "Session Manager's channels take no resource.",

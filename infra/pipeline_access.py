@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from infra import access
 from infra.stacks.ingest import COMPUTE_LOGS
 from infra.stacks.search import HTTP_ACTIONS
-from retail_analytics.lake.crawlers import crawler_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 _WRITTEN = ("compacted/", "rejects/", "processed/", "dead-letters/")
 """Prefixes that the pipeline writes and, where nothing points at them any more, removes."""
+
+_IDENTITY = "_deployment/"
+"""Where a lake that has an identity keeps it; who may not look cannot tell that there is none."""
 
 _READ_CATALOG = (
     "glue:BatchGetPartition",
@@ -57,6 +59,7 @@ def of_runs(
             *(feed.error_prefix.split("year=", 1)[0] for feed in feeds),
             *_WRITTEN,
             "athena-results/",
+            _IDENTITY,
             COMPUTE_LOGS,
         ),
         access.may_write(settings, *_WRITTEN, "athena-results/", COMPUTE_LOGS),
@@ -66,7 +69,7 @@ def of_runs(
         access.allow([*_READ_CATALOG, *_WRITE_CATALOG], _catalog(environment)),
         access.allow(
             ["glue:GetCrawler", "glue:StartCrawler"],
-            [access.arn("glue", f"crawler/{crawler_name(feed)}") for feed in feeds],
+            [access.arn("glue", f"crawler/{settings.crawler(feed.name)}") for feed in feeds],
         ),
         access.allow(
             [
@@ -80,6 +83,9 @@ def of_runs(
         ),
         access.allow(HTTP_ACTIONS, [f"{domain_arn}/*"]),
         *_notices(notices_arn, key_arn),
+        # What a crawl said, and how far the handler is behind.
+        access.allow(["logs:FilterLogEvents"], [access.arn("logs", "log-group:/aws-glue/crawlers*")]),
+        access.unnarrowed("cloudwatch:GetMetricStatistics"),
         # Checks read how full the queues are.
         access.allow(["sqs:GetQueueAttributes", "sqs:GetQueueUrl"], _queues(environment, feeds)),
     ]
@@ -92,7 +98,7 @@ def of_code_server(
     settings = environment.settings
     return [
         access.may_list(settings),
-        access.may_read(settings, *(feed.raw_root for feed in feeds), *_WRITTEN, COMPUTE_LOGS),
+        access.may_read(settings, *(feed.raw_root for feed in feeds), *_WRITTEN, _IDENTITY, COMPUTE_LOGS),
         access.may_write(settings, COMPUTE_LOGS),
         access.may_use_key(key_arn, write=True),
         access.allow(_READ_CATALOG, _catalog(environment)),

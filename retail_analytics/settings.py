@@ -126,6 +126,10 @@ class Settings:
         """The SQS queue that tells a feed's crawler which folders changed."""
         return f"{self.deployment}-{feed}-crawler"
 
+    def crawler(self, feed: str) -> str:
+        """The Glue crawler of a feed's raw hours."""
+        return f"{feed}-raw"
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the settings from ``RETAIL_*`` variables, the region from ``AWS_REGION``.
@@ -144,9 +148,7 @@ class Settings:
             opensearch_url=env.get("RETAIL_OPENSEARCH_URL", default.opensearch_url),
             dashboards_url=env.get("RETAIL_DASHBOARDS_URL", default.dashboards_url).rstrip("/"),
             search_repair=_switch(env, "RETAIL_SEARCH_REPAIR", default=default.search_repair),
-            search_retention_days=_whole(
-                env, "RETAIL_SEARCH_RETENTION_DAYS", default.search_retention_days
-            ),
+            search_retention_days=_whole(env, "RETAIL_SEARCH_RETENTION_DAYS", default.search_retention_days),
             first_hours=parse_first_hours(env.get("RETAIL_FIRST_HOUR", "")),
             grace_seconds=_whole(env, "RETAIL_GRACE_SECONDS", default.grace_seconds),
             lookback_hours=_whole(env, "RETAIL_LOOKBACK_HOURS", default.lookback_hours),

@@ -14,7 +14,6 @@ from aws_cdk import Aws, CfnResource, Stack, Tags, aws_athena, aws_glue
 from infra import access
 from retail_analytics import feeds as feeds_package
 from retail_analytics.feeds import FEEDS
-from retail_analytics.lake.crawlers import crawler_name
 from retail_analytics.lake.tables import all_tables, raw_table
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ class CatalogStack(Stack):
         crawler = glue(
             self,
             f"{feed.name}-crawler",
-            name=crawler_name(feed),
+            name=self._settings.crawler(feed.name),
             role=role.role_arn,
             targets=glue.TargetsProperty(
                 catalog_targets=[

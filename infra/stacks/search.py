@@ -30,6 +30,7 @@ from retail_analytics.search.environment import (
     HANDLER_MODULE,
     dead_letter_prefix,
     handler_environment,
+    handler_name,
 )
 from retail_analytics.search.packaging import package_handler
 
@@ -178,8 +179,8 @@ class SearchStack(Stack):
         self, feed: Feed, code: aws_lambda.Code, libraries: aws_lambda.LayerVersion
     ) -> aws_lambda.Function:
         settings = self._environment.settings
-        # A name of our own choosing, so that the role can be narrowed to the log group before both exist.
-        name = f"{settings.deployment}-upsert-{feed.name}".replace("_", "-")
+        # Known beforehand, so that the role can be narrowed to the log group before both exist.
+        name = handler_name(feed, settings)
         log_group = aws_logs.LogGroup(
             self,
             f"{feed.name}-handler-log",

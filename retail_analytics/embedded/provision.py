@@ -153,7 +153,7 @@ class _Provisioner:
 
     def crawler(self, feed: Feed) -> None:
         glue = self.client("glue")
-        name = f"{feed.name}-raw"
+        name = self.settings.crawler(feed.name)
         target: dict[str, Any] = {"DatabaseName": self.settings.database, "Tables": [feed.name]}
         options: dict[str, Any] = {}
         if self.settings.notifications:

@@ -66,11 +66,6 @@ class Crawl:
     said: tuple[str, ...]
 
 
-def crawler_name(feed: Feed) -> str:
-    """The name of the feed's crawler."""
-    return f"{feed.name}-raw"
-
-
 def crawl(
     glue: GlueClient,
     feed: Feed,
@@ -83,7 +78,7 @@ def crawl(
     Raises:
         CrawlerError: It failed, or had not ended after ``timeout_seconds``.
     """
-    name = crawler_name(feed)
+    name = settings.crawler(feed.name)
     begun = time.monotonic()
     deadline = begun + timeout_seconds
     try:

@@ -28,7 +28,8 @@ ATTEMPTS = Attempts(2, Failure("r", "", "", "it broke"))
 
 
 def at_a_glance(raw: RawHour, published: HourResult | None, **known: Any) -> HourView:
-    return view(HourState(raw, published), replace(Circumstances(CLOSED, closed=True, target=TARGET), **known))
+    usual = Circumstances(CLOSED, closed=True, target=TARGET)
+    return view(HourState(raw, published), replace(usual, **known))
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_sums_that_differ_are_told_by_day_and_table(deployment: Deployment) -> N
     assert sums(made) == dict.fromkeys(names[1:], True)
 
     # A day that its source has moved on from: a sale more that only transactions know.
-    deployment.lake.put(deployment.hour(1), [deployment.line(99, deployment.hour(0))])
+    deployment.lake.put(deployment.hour(1), [deployment.line(100, deployment.hour(0))])
     deployment.compact(1, 1)
     deployment.run("transactions", tags=windows.day_range_tags(first, first))
     job = dg.define_asset_job(

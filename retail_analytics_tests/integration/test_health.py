@@ -13,7 +13,6 @@ import pytest
 from retail_analytics.commands import jobs
 from retail_analytics.feeds.declaration import SchemaPolicy
 from retail_analytics.lake import (
-    crawlers,
     delivery_errors,
     drift,
     failed_runs,
@@ -198,7 +197,7 @@ def crawled(deployment: Deployment) -> Deployment:
     lake.make_tables()
     deployment.put(LAST - 1, *range(20))
     lake.compact(deployment.hour(LAST - 1))
-    name = crawlers.crawler_name(lake.feed)
+    name = lake.settings.crawler(lake.feed.name)
     targets = {"CatalogTargets": [{"DatabaseName": lake.settings.database, "Tables": [lake.feed.name]}]}
     policy = {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"}
     with contextlib.suppress(lake.glue.exceptions.EntityNotFoundException):

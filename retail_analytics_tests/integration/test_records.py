@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retail_analytics.batch.results import Counts
 from retail_analytics.batch.compaction_sql import PREVIEW_CELL_END, PREVIEW_ROW_END
+from retail_analytics.batch.results import Counts
 from retail_analytics.lake import hours
 from retail_analytics_tests.integration.lakes import HOUR, body, later, line, record
 

@@ -164,7 +164,8 @@ def test_letters_survive_storing(store: DeadLetterStore, data: bytes) -> None:
 @pytest.mark.parametrize("document_id", ["a/b", "../x", "x" * 500, "\ud800", "naïve", " "])
 def test_ids_that_are_no_file_names_are_digested(store: DeadLetterStore, document_id: str) -> None:
     sent = DeadLetter(document_id, "k", "r", "unknown", document_id, "", "", b"x")
-    assert not store.put([sent, sent])
+    for _ in range(2):
+        assert not store.put([sent])
     (stored,) = store.list()
     assert stored.name.startswith("sha256-")
     assert store.get(stored) == sent
