@@ -104,7 +104,8 @@ def publishing(calls: Sequence[str]) -> list[tuple[int, str]]:
     return [(number, how) for number, how in sent(calls) if calls[number - 1].startswith("Batch")]
 
 
-# The other ways are the slow test's below, and the exceptions' in `test_crashes.py`.
+# Exceptions at every call are in `test_crashes.py`.
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "deaths"), [(a_late_hour, sent), (a_range, publishing)])
 def test_a_compaction_may_be_killed_at_any_call(
     small_files: Lake,

@@ -13,7 +13,7 @@ import duckdb
 
 from retail_analytics.embedded.athena.macros import MACROS
 from retail_analytics.embedded.athena.objects import ObjectStore
-from retail_analytics.embedded.athena.strictness import QUESTIONS
+from retail_analytics.embedded.athena.strictness import QUESTIONS, Verdicts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,7 @@ class Engine:
         shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("cache", "out", "spill", "results"):
             (self.folder / name).mkdir(parents=True)
+        self.strict = Verdicts()
         self.store = ObjectStore(self.folder / "cache", limit_bytes=_CACHE_BYTES)
         self._connection = duckdb.connect(":memory:", config={"memory_limit": memory_limit})
         self._lock_down()

@@ -53,6 +53,7 @@ def view_of(session: Session, table: Table, predicate: str | None) -> str:
         sql = _nothing(table)
     name = f"retail_table_{len(session.views)}"
     session.views.append(name)
+    session.shapes[name] = tuple((column.name, column.kind) for column in (*table.columns, *table.keys))
     session.run(f"CREATE TEMP VIEW {name} AS {sql}")
     return name
 

@@ -69,6 +69,8 @@ class Session:
         self.account = request.account
         self.scanned: dict[str, int] = {}
         self.views: list[str] = []
+        # What each of the views is of: its columns, with their types.
+        self.shapes: dict[str, tuple[tuple[str, str], ...]] = {}
         self.cancelled = threading.Event()
         self._cursor = engine.cursor()
         self.reads_data = True

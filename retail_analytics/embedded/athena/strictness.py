@@ -69,6 +69,50 @@ _TYPES = {
 _ASKED_OF_A_LIST = 50
 
 
+Shapes = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+"""Tables by name, each with its columns and their types."""
+
+
+class Verdicts:
+    """Queries that were found strict: asking about each costs as much as binding it twice more.
+
+    A verdict rests on types, so that queries that differ in the values of their literals alone, over tables
+    of the same columns, share one.
+    """
+
+    _MOST = 2000
+    _TOKEN = re.compile(r"""("(?:[^"]|"")*")|'(?:[^']|'')*'|\b\d+(\.\d+)?(?:[eE]([+-]?\d+))?\b""")
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, Shapes], None] = {}
+
+    def knows(self, sql: str, shapes: Shapes | None) -> bool:
+        """Whether such a query was found strict."""
+        return shapes is not None and (self._outline(sql), shapes) in self._known
+
+    def note(self, sql: str, shapes: Shapes | None) -> None:
+        """Remember that such a query is strict."""
+        if shapes is None:
+            return
+        if len(self._known) >= self._MOST:
+            self._known.clear()
+        self._known[self._outline(sql), shapes] = None
+
+    @classmethod
+    def _outline(cls, sql: str) -> str:
+        """The query with the kinds of its literals in the place of their values."""
+
+        def kind(match: re.Match[str]) -> str:
+            name, fraction, exponent = match.groups()
+            if name is not None:
+                return name
+            if match[0].startswith("'"):
+                return "''"
+            return "1" + (".0" if fraction else "") + ("e0" if exponent else "")
+
+        return cls._TOKEN.sub(kind, sql)
+
+
 @dataclass
 class _Questions:
     """What was asked, by number: Athena's error, its text with the two types, and the place."""

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from retail_analytics.embedded.athena.catalog import Table
     from retail_analytics.embedded.athena.errors import Position
     from retail_analytics.embedded.athena.session import Session
+    from retail_analytics.embedded.athena.strictness import Shapes
 
 _NAMELESS = re.compile(ANONYMOUS)
 _NAMELESS_VALUES = re.compile(r"col\d+$")
+_PLAIN = "_plain"
 _CATALOGS = {"", "awsdatacatalog"}
 
 
@@ -85,8 +87,19 @@ def _bound(
     relation = session.cursor.sql(sql)
     if relation is None:
         raise QueryFailedError(None, "line 1:1: mismatched input: the statement is not a query")
-    refuse_leniencies(session.cursor, tree, lambda name: grammar.locate(tree, name))
+    shapes = _shapes(session, tree)
+    if not session.engine.strict.knows(sql, shapes):
+        refuse_leniencies(session.cursor, tree, lambda name: grammar.locate(tree, name))
+        session.engine.strict.note(sql, shapes)
     return sql, relation
+
+
+def _shapes(session: Session, tree: exp.Expr) -> Shapes | None:
+    """What the tables of a rewritten query are of; None where one is not known, such as a view's."""
+    names = {node.name for node in tree.find_all(exp.Table) if node.name.startswith("retail_")}
+    found = {name: session.shapes.get(name.removesuffix(_PLAIN)) for name in names}
+    known = tuple(sorted((name, shape) for name, shape in found.items() if shape is not None))
+    return known if len(known) == len(found) else None
 
 
 def _resolve_tables(session: Session, tree: exp.Expr, depth: int) -> None:
@@ -150,8 +163,8 @@ def _scanned(session: Session, table: Table, predicate: exp.Expr | None) -> str:
 
 
 def _without_path(session: Session, view: str) -> str:
-    session.run(f'CREATE TEMP VIEW {view}_plain AS SELECT * EXCLUDE ("{PATH}") FROM {view}')
-    return f"{view}_plain"
+    session.run(f'CREATE TEMP VIEW {view}{_PLAIN} AS SELECT * EXCLUDE ("{PATH}") FROM {view}')
+    return f"{view}{_PLAIN}"
 
 
 def _hide_path(node: exp.Table) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -99,6 +100,13 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     athena_backends.clear()
 
 
+@cache
+def client(service: str, endpoint: str) -> Any:
+    """A client for all tests: making one takes longer than most statements."""
+    made = {"region_name": REGION, "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    return boto3.client(service, endpoint_url=endpoint, **made)  # type: ignore[call-overload]
+
+
 @dataclass(frozen=True)
 class Cloud:
     """Clients of the server, and a short way to run a statement to its end."""
@@ -106,13 +114,7 @@ class Cloud:
     endpoint: str
 
     def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            region_name=REGION,
-            endpoint_url=self.endpoint,
-            aws_access_key_id="x",
-            aws_secret_access_key="x",
-        )
+        return client(service, self.endpoint)
 
     def start(self, sql: str, **more: Any) -> str:
         asked = {

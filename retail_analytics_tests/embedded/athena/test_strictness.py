@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from retail_analytics.embedded.athena.strictness import Verdicts
 from retail_analytics_tests.embedded.coverage import refuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from retail_analytics_tests.embedded.athena.conftest import Answer
+    from retail_analytics_tests.embedded.athena.conftest import Answer, Cloud
 
 T = "FROM (VALUES (1, 'a', DATE '2010-12-01', true)) AS t(n, s, d, b)"
 OPERATOR = "TYPE_MISMATCH: line 1:{}: Cannot apply operator: {}"
@@ -85,3 +86,44 @@ def test_what_looks_alike_runs(evaluate: Callable[..., Answer], sql: str) -> Non
     answer = evaluate(sql)
     assert answer.reason is None
     assert answer.state == "SUCCEEDED"
+
+
+SHAPES = (("retail_table_0", (("n", "int"),)),)
+
+
+@pytest.mark.parametrize(
+    ("other", "known"),
+    [
+        ("SELECT 7 FROM retail_table_0 WHERE n = 88 AND s = 'it''s another'", True),
+        ("SELECT 7 FROM retail_table_0 WHERE n = '8' AND s = 'a'", False),
+        ("SELECT 7 FROM retail_table_0 WHERE n = 8.5 AND s = 'a'", False),
+        ("SELECT 7 FROM retail_table_0 WHERE n = 8e0 AND s = 'a'", False),
+        ("SELECT 7 FROM retail_table_1 WHERE n = 8 AND s = 'a'", False),
+        ("""SELECT 7 FROM retail_table_0 WHERE "n" = 8 AND s = 'a'""", False),
+    ],
+)
+def test_a_verdict_is_of_queries_that_differ_in_values_alone(other: str, known: bool) -> None:
+    verdicts = Verdicts()
+    verdicts.note("SELECT 1 FROM retail_table_0 WHERE n = 8 AND s = 'a'", SHAPES)
+    assert verdicts.knows(other, SHAPES) is known
+    assert not verdicts.knows(other, (("retail_table_0", (("n", "string"),)),))
+    assert not verdicts.knows(other, None)
+
+
+def test_names_in_quotes_are_no_literals_whatever_they_hold() -> None:
+    verdicts = Verdicts()
+    verdicts.note("""SELECT "it's" FROM t WHERE "a" = 'x'""", SHAPES)
+    assert not verdicts.knows("""SELECT "it's other" FROM t WHERE "a" = 'x'""", SHAPES)
+
+
+def test_the_same_query_over_another_type_is_refused(cloud: Cloud) -> None:
+    for name, kind in (("whole", "int"), ("text", "string")):
+        cloud.put(f"{name}/one.json", '{"n": 1}')
+        cloud.rows(
+            f"CREATE EXTERNAL TABLE {name} (n {kind}) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'"
+            f" LOCATION 's3://lake/{name}/'"
+        )
+    assert cloud.rows("SELECT n FROM whole WHERE n = 1") == [("1",)]
+    assert cloud.rows("SELECT n FROM whole WHERE n = 2") == []
+    assert "varchar = integer" in cloud.fails("SELECT n FROM text WHERE n = 1")
+    assert "integer = varchar" in cloud.fails("SELECT n FROM whole WHERE n = '1'")
