@@ -6,12 +6,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from retail_analytics.batch.alone import compaction_pool
 from retail_analytics.lake import windows
 
 if TYPE_CHECKING:
     import dagster as dg
-import pytest
 
     from retail_analytics_tests.integration.lakes import Deployment
 
