@@ -36,6 +36,7 @@ ADDRESS_NAME = "cloud.json"
 LOCK_NAME = "cloud.lock"
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
+_STACKS_SECONDS = 0.5
 # Reading and writing a large state takes its time: mostly the search server's, some 2,000 documents a second.
 STATE_TIMEOUT_SECONDS = 600.0
 _HTTP_TIMEOUT_SECONDS = 10.0
@@ -358,10 +359,15 @@ def end(state: Path, pid: int, patience_seconds: float = STOP_TIMEOUT_SECONDS) -
     Raises:
         CloudError: It did not end, even when killed.
     """
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    # One that does not end writes down where it stands before it is killed.
+    for number, patience in (
+        (signal.SIGTERM, patience_seconds),
+        (signal.SIGUSR1, _STACKS_SECONDS),
+        (signal.SIGKILL, patience_seconds),
+    ):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        if _wait(lambda: not is_running(state) and _is_gone(pid), patience_seconds):
+        if _wait(lambda: not is_running(state) and _is_gone(pid), patience):
             return
     raise CloudError(f"process {pid} of the embedded cloud in {state} does not end.")
 

@@ -8,6 +8,7 @@ says that it is ready, or in one sentence why not.
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import json
 import logging
@@ -278,22 +279,28 @@ def report(document: dict[str, Any]) -> None:
     os.dup2(2, 1)
 
 
-def await_end(configuration: CloudConfiguration) -> None:
-    """Block until a signal asks for the end, or the parent is gone.
+def hear_signals() -> int:
+    """Have whoever reads the returned descriptor hear SIGTERM and SIGINT, and SIGUSR1 tell where threads are.
 
-    Signals are read from a pipe: a thread that waits for an event is not woken by one that the kernel hands
-    to another thread, or that comes between its last look and its sleep.
+    A thread that waits for an event is not woken by a signal that the kernel hands to another thread, or that
+    comes between its last look and its sleep; a pipe keeps it.
     """
     asked, ask = os.pipe()
     os.set_blocking(ask, False)
     signal.set_wakeup_fd(ask)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    return asked
+
+
+def await_end(asked: int, configuration: CloudConfiguration) -> None:
+    """Block until a signal asks for the end, or the parent is gone."""
     with selectors.DefaultSelector() as selector:
         selector.register(asked, selectors.EVENT_READ)
         if configuration.die_with_parent:
+            # The parent writes nothing: its end of the pipe is readable when it is gone.
             selector.register(0, selectors.EVENT_READ)
-        # The parent writes nothing: its end of the pipe is readable when it is gone.
         selector.select()
 
 
@@ -323,8 +330,10 @@ def main(path: str) -> int:
         report({"error": f"{type(error).__name__}: {error}."})
         return 1
     LOG.info("cloud %s serves at %s", address.id, address.endpoint_url)
+    asked = hear_signals()  # before anybody knows that there is something to end
     report({"ready": address.id})
-    await_end(configuration)
+    await_end(asked, configuration)
+    LOG.info("cloud %s is ending", address.id)
     cloud.stop()
     LOG.info("cloud %s has ended", address.id)
     return 0
