@@ -40,10 +40,10 @@ demo: $(STAMP) ## the main job, headless; INPUT=file.csv takes a real file, REPO
 dev: $(STAMP) ## Dagster's UI on 127.0.0.1 over the embedded cloud, with records flowing; Ctrl-C ends it
 	@$(BIN)/retail-analytics dev $(if $(PORT),--port $(PORT))
 
-test: $(STAMP) ## the tests, on three processes, since many wait for a daemon; ARGS="-k name" picks some
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m "not slow" $(ARGS)
+test: $(STAMP) ## the tests, on two processes; ARGS="-k name" picks some
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)
 
-test-slow: $(STAMP) ## the tests that take longer: a kill at every call, overtaken processes, two years of hours; ARGS as above
+test-slow: $(STAMP) ## the tests that take longer: kills, interruptions, overtaken processes, two years of hours; ARGS as above
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(STAMP) ## ruff, strict types, import contracts

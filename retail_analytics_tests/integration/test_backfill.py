@@ -160,6 +160,7 @@ class Interruption:
         return state
 
 
+@pytest.mark.slow
 def test_interrupted_among_the_hours_it_keeps_those_that_are_done_and_goes_on(
     command: Command, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +184,7 @@ def test_interrupted_among_the_hours_it_keeps_those_that_are_done_and_goes_on(
     assert "nothing is to be done" in command.run(dry_run=True)[1]
 
 
+@pytest.mark.slow
 def test_interrupted_among_the_days_it_compacts_no_hour_again(
     command: Command, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import pytest
+
 from retail_analytics.batch import compaction_sql
 from retail_analytics.commands.backfill import run_backfill
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
     from retail_analytics_tests.integration.lakes import Deployment
 
 
+@pytest.mark.slow
 def test_hours_are_made_again_where_that_was_asked_for(
     deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch,

@@ -185,6 +185,7 @@ def overtaken(
             truths.assert_true(lake, [story.end])
 
 
+@pytest.mark.slow
 def test_a_process_that_was_overtaken_at_its_publication_leaves_the_truth(
     lake: Lake, mortals: Mortals
 ) -> None:
