@@ -27,9 +27,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Interrupted.", file=sys.stderr)
         return _INTERRUPTED
     except _expected() as error:
-        print(f"retail-analytics {arguments.command}: {error}", file=sys.stderr)
+        print(f"retail-analytics {arguments.command}: {error}{_next_step(error)}", file=sys.stderr)
         return 1
     return status
+
+
+def _next_step(error: BaseException) -> str:
+    """What botocore does not say: how a shell gets what is missing."""
+    from botocore.exceptions import NoCredentialsError
+
+    if not isinstance(error, NoCredentialsError):
+        return ""
+    return ': sign in to AWS, or take the embedded cloud: eval "$(retail-analytics env --export)".'
 
 
 def _parser() -> argparse.ArgumentParser:

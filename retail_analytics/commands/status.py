@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retail_analytics.embedded import cloud
-from retail_analytics.embedded.commands import DEFAULT_STATE, describe, furnished
+from retail_analytics.embedded.commands import DEFAULT_STATE, describe, furnished, usual_state
 from retail_analytics.feeds import FEEDS
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def deployment(state: Path | None) -> Iterator[cloud.EmbeddedCloud | None]:
     Raises:
         CloudError: A state folder is named, and no cloud runs there.
     """
-    folder = state or DEFAULT_STATE
+    folder = state or usual_state()
     if state is None and not cloud.is_running(folder):
         yield None
         return

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import argparse
 
 DEFAULT_STATE = Path(".retail")
+# Where `up`, `make dev` and `make demo` run theirs.
+_USUAL_STATES = (DEFAULT_STATE, DEFAULT_STATE / "dev", DEFAULT_STATE / "demo")
 _UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
@@ -185,12 +187,18 @@ def describe(running: cloud.EmbeddedCloud, document: dict[str, Any]) -> list[str
 
 def env(arguments: argparse.Namespace) -> int:
     """Print the environment of the cloud that runs."""
+    state = usual_state() if arguments.state_dir == DEFAULT_STATE else arguments.state_dir
     try:
-        running = cloud.load(arguments.state_dir)
+        running = cloud.load(state)
     except cloud.CloudError as error:
         return _fail(error)
-    print_environment(running, arguments.state_dir, export=arguments.export)
+    print_environment(running, state, export=arguments.export)
     return 0
+
+
+def usual_state() -> Path:
+    """The state folder of the cloud that runs here, where none is named."""
+    return next((state for state in _USUAL_STATES if cloud.is_running(state)), DEFAULT_STATE)
 
 
 def furnished(state: Path) -> dict[str, str]:
