@@ -124,7 +124,7 @@ def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "environment.json").write_text('{"RETAIL_BUCKET": "furnished"}')
     monkeypatch.setattr(status.cloud, "is_running", lambda _: True)
     monkeypatch.setattr(status.cloud, "load", lambda _: Cloud())
-    monkeypatch.setattr(status, "DEFAULT_STATE", tmp_path)
+    monkeypatch.setattr(status, "usual_state", lambda: tmp_path)
     for name in ("AWS_ENDPOINT_URL", "DAGSTER_HOME", "RETAIL_BUCKET"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path

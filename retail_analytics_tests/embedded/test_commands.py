@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
+from retail_analytics.embedded import commands
 from retail_analytics.embedded.commands import add_commands
 
 if TYPE_CHECKING:
@@ -92,3 +93,13 @@ def test_functions_that_cannot_be_read_are_one_sentence(
     functions.write_text(text)
     assert run("up", "--state-dir", str(tmp_path / "state"), "--functions", str(functions)) == 1
     assert capsys.readouterr().err.startswith("retail-analytics: ")
+
+
+def test_the_cloud_that_runs_is_found_wherever_it_was_put(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for here in (".retail", ".retail/dev", ".retail/demo"):
+        monkeypatch.setattr(commands.cloud, "is_running", lambda state, here=here: str(state) == here)
+        assert str(commands.usual_state()) == here
+    monkeypatch.setattr(commands.cloud, "is_running", lambda _: False)
+    assert commands.usual_state() == commands.DEFAULT_STATE
