@@ -7,7 +7,6 @@ two of Dagster's event log where there is one; never history. Not here: how it i
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 Kind = Literal["before", "open", "empty", "waiting", "held", "compacted", "failed", "errors"]
 
 _IN_MINUTES, _IN_HOURS = timedelta(hours=3), timedelta(days=3)
-_HOUR_IN_KEY = re.compile(r"year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=(\d{2})/")
 
 
 @dataclass(frozen=True)
@@ -170,5 +168,4 @@ def _delivery_errors(
 
 
 def _hour_of(error: delivery_errors.ErrorObject) -> datetime:
-    match = _HOUR_IN_KEY.search(error.key)
-    return hours_.from_partition_values(list(match.groups())) if match else hours_.floor_hour(error.modified)
+    return hours_.hour_named_in(error.key) or hours_.floor_hour(error.modified)

@@ -163,7 +163,7 @@ def look(
     s3: S3Client,
     feed: Feed,
     settings: Settings,
-    cursor: str | None,
+    position: Position,
     now: datetime,
     known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]],
     slice_hours: int = SLICE_HOURS,
@@ -176,17 +176,13 @@ def look(
         s3: A client for the lake.
         feed: The feed.
         settings: Where it flows.
-        cursor: What the look before left, or None for the first.
+        position: Where the look before ended; see :func:`take_up`.
         now: The present, aware.
         known_digests: Tells the digests that were last reported of these hours.
         slice_hours: How many hours to look at, at the most.
         slice_keys: How many keys to read of hours that were never looked at, about.
         look_back_every: How long the look-back may wait; hours that have closed never wait.
-
-    Raises:
-        DeploymentMismatchError: The cursor is about another lake.
     """
-    position = take_up(s3, feed, settings, cursor)
     first = hours_.first_hour(feed, settings)
     closed = hours_.closed_until(feed, settings, now)
     due = position.reconciled is None or not _waits(position.reconciled, now, look_back_every)

@@ -103,10 +103,13 @@ def follow(lake: Lake, cursor: str | None, now: datetime) -> Tick:
     """
     settings = lake.settings
     deadline = time.monotonic() + TICK_SECONDS
-    arrivals.take_up(lake.s3, lake.feed, settings, cursor)  # nothing is reported of another lake
+    # First of all: nothing is to be reported of another lake.
+    position = arrivals.take_up(lake.s3, lake.feed, settings, cursor)
     hinted = follow_hints(lake, now, deadline) if settings.notifications else Hinted()
     every = timedelta(seconds=settings.reconcile_seconds if settings.notifications else 0)
-    news = arrivals.look(lake.s3, lake.feed, settings, cursor, now, lake.known_digests, look_back_every=every)
+    news = arrivals.look(
+        lake.s3, lake.feed, settings, position, now, lake.known_digests, look_back_every=every
+    )
     left = report_until(lake, news.changed, deadline)
     if left:
         news = news.up_to(left[0].hour)

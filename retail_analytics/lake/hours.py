@@ -104,6 +104,12 @@ def hour_of_key(feed: Feed, key: str) -> datetime | None:
         return None
 
 
+def hour_named_in(key: str) -> datetime | None:
+    """The hour that a key of a delivery stream names, an error object's too; None where it names none."""
+    match = _HOUR_IN_KEY.search(key)
+    return from_partition_values(list(match.groups())) if match else None
+
+
 def hours_between(start: datetime, end: datetime) -> Iterator[datetime]:
     """The hours of ``[start, end)``."""
     while start < end:

@@ -47,7 +47,8 @@ class Ticks:
             bucket=BUCKET, first_hours={FEED.name: self.first}, grace_seconds=0, lookback_hours=self.lookback
         )
         # Firehose's buffer is a minute: an hour closes one minute after its end.
-        news = arrivals.look(self.s3, FEED, settings, self.cursor, now, self.digests, slice_hours, 50, every)
+        position = arrivals.take_up(self.s3, FEED, settings, self.cursor)
+        news = arrivals.look(self.s3, FEED, settings, position, now, self.digests, slice_hours, 50, every)
         self.cursor = news.position.dumps()
         self.known |= {raw.hour: raw.digest for raw in news.changed}
         return news
