@@ -211,16 +211,18 @@ def look_at(
     feed: Feed,
     settings: Settings,
     hours: Iterable[datetime],
+    position: Position,
     now: datetime,
     known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]],
 ) -> tuple[RawHour, ...]:
-    """Look at these hours, those of them that are closed; the others are looked at when they are.
+    """Look at these hours, those of them that are closed; the window comes to the others when they are.
 
     Returns:
         Those whose digest is news, in order.
     """
     first = hours_.first_hour(feed, settings)
-    closed = hours_.closed_until(feed, settings, now)
+    # Where the clock was set back, an hour that the window has left behind is open again, and comes no more.
+    closed = max(hours_.closed_until(feed, settings, now), position.reported_until)
     wanted = [hour for hour in hours if first <= hour < closed]
     return find_changed(objects.list_these(s3, settings.bucket, feed, wanted), known_digests)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from retail_analytics.feeds import Feed
+    from retail_analytics.lake.arrivals import Position
     from retail_analytics.lake.objects import RawHour
     from retail_analytics.settings import Settings
 
@@ -105,7 +106,7 @@ def follow(lake: Lake, cursor: str | None, now: datetime) -> Tick:
     deadline = time.monotonic() + TICK_SECONDS
     # First of all: nothing is to be reported of another lake.
     position = arrivals.take_up(lake.s3, lake.feed, settings, cursor)
-    hinted = follow_hints(lake, now, deadline) if settings.notifications else Hinted()
+    hinted = follow_hints(lake, position, now, deadline) if settings.notifications else Hinted()
     every = timedelta(seconds=settings.reconcile_seconds if settings.notifications else 0)
     news = arrivals.look(
         lake.s3, lake.feed, settings, position, now, lake.known_digests, look_back_every=every
@@ -125,7 +126,7 @@ def report_until(lake: Lake, changed: Sequence[RawHour], deadline: float) -> Seq
     return ()
 
 
-def follow_hints(lake: Lake, now: datetime, deadline: float) -> Hinted:
+def follow_hints(lake: Lake, position: Position, now: datetime, deadline: float) -> Hinted:
     """Act upon the messages of the feed's queue, round by round until it is empty or the time is up.
 
     Messages of a round that was not reported to its end come again, when they have been hidden long enough.
@@ -135,7 +136,9 @@ def follow_hints(lake: Lake, now: datetime, deadline: float) -> Hinted:
     total = Hinted()
     while True:
         hints = notifications.receive(lake.sqs, url, lake.feed, lake.settings)
-        changed = arrivals.look_at(lake.s3, lake.feed, lake.settings, hints.hours, now, lake.known_digests)
+        changed = arrivals.look_at(
+            lake.s3, lake.feed, lake.settings, hints.hours, position, now, lake.known_digests
+        )
         left = report_until(lake, changed, deadline)
         if not left:
             notifications.acknowledge(lake.sqs, url, hints)

@@ -249,6 +249,15 @@ def test_an_object_of_the_open_hour_is_news_when_that_closes() -> None:
         it.assert_true_and_told_once()
 
 
+def test_a_clock_that_was_set_back_hides_no_hour_that_was_seen() -> None:
+    with world() as it:
+        it.tick(1)
+        it.put(0, "a")
+        assert it.tick(0).reported == 1
+        it.tick(HOURS)
+        it.assert_true_and_told_once()
+
+
 def test_messages_of_a_burst_about_one_hour_list_it_once() -> None:
     with world() as it:
         it.tick(HOURS)

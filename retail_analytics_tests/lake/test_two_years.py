@@ -175,8 +175,9 @@ def test_a_burst_that_was_reported_before_automation_looked_is_one_run() -> None
             lake.put(number)
         known = lake.known_to(instance)
         wanted = [lake.hour(number) for number in late]
+        position = arrivals.take_up(known.s3, known.feed, known.settings, None)
         for raw in arrivals.look_at(
-            known.s3, known.feed, known.settings, wanted, lake.now, known.known_digests
+            known.s3, known.feed, known.settings, wanted, position, lake.now, known.known_digests
         ):
             known.report(raw)
         assert planner.evaluate() == 3
