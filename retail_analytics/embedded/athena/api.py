@@ -8,42 +8,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from moto.athena.responses import AthenaResponse
-from moto.core.exceptions import JsonRESTError
-
 from retail_analytics.embedded.athena import api_catalog
-from retail_analytics.embedded.athena.backend import DuckAthenaBackend, PreparedStatements, invalid
+from retail_analytics.embedded.athena.api_saved import SavedQueries
+from retail_analytics.embedded.athena.backend import invalid
 
 if TYPE_CHECKING:
     from retail_analytics.embedded.athena.execution import Execution
 
 _PAGE_IDS = 50
-# A quick query ends while its first GetQueryExecution waits, so that a client with a poll interval of a
-# second does not sleep for one; a slow one costs its client this much more a poll.
-_LONG_POLL_SECONDS = 0.1
+# A query of a laptop's size ends while a GetQueryExecution waits for it, so that its client learns of the end
+# at once; between two polls it would sleep, as it must on AWS.
+_LONG_POLL_SECONDS = 1.0
 
 
-class DuckAthenaResponse(AthenaResponse):
+class DuckAthenaResponse(SavedQueries):
     """Moto's handler of Athena's requests, with the answers that need more than moto keeps."""
-
-    @property
-    def duck(self) -> DuckAthenaBackend:
-        """The backend of the request's account and region."""
-        backend = self.athena_backend
-        if not isinstance(backend, DuckAthenaBackend):
-            raise TypeError("install() has to be called before moto makes its first Athena backend")
-        return backend
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """The request's JSON body."""
-        try:
-            found = json.loads(self.body or "{}")
-        except ValueError:
-            raise JsonRESTError("SerializationException", "The request's body is not JSON") from None
-        if not isinstance(found, dict):
-            raise JsonRESTError("SerializationException", "The request's body is not a JSON object")
-        return found
 
     def start_query_execution(self) -> str:
         """StartQueryExecution."""
@@ -57,7 +36,7 @@ class DuckAthenaResponse(AthenaResponse):
 
     def batch_get_query_execution(self) -> str:
         """BatchGetQueryExecution."""
-        ids = self.asked.get("QueryExecutionIds") or []
+        ids = self.ids("QueryExecutionIds")
         known = self.duck.runs
         missing = [
             {
@@ -124,46 +103,25 @@ class DuckAthenaResponse(AthenaResponse):
         update_work_group(group, self.asked)
         return "{}"
 
-    def create_prepared_statement(self) -> str:
-        """CreatePreparedStatement; SQL's PREPARE makes the same."""
-        self._statements().put(str(self.asked["StatementName"]).lower(), self.asked["QueryStatement"])
+    def delete_work_group(self) -> str:
+        """DeleteWorkGroup; one that holds queries is deleted with them, when that is asked."""
+        name = self.asked.get("WorkGroup") or ""
+        if name == "primary":
+            raise invalid("The primary workgroup cannot be deleted.")
+        if name not in self.duck.work_groups:
+            raise invalid(f"WorkGroup {name} is not found.")
+        self.duck.delete_group(name, with_contents=bool(self.asked.get("RecursiveDeleteOption")))
         return "{}"
 
-    def update_prepared_statement(self) -> str:
-        """UpdatePreparedStatement."""
-        self._known_statement()
-        return self.create_prepared_statement()
-
-    def get_prepared_statement(self) -> str:
-        """GetPreparedStatement."""
-        found = {**self._known_statement(), "WorkGroupName": self.asked["WorkGroup"]}
-        return json.dumps({"PreparedStatement": found})
-
-    def delete_prepared_statement(self) -> str:
-        """DeletePreparedStatement."""
-        self._known_statement()
-        self._statements().drop(str(self.asked["StatementName"]).lower())
-        return "{}"
-
-    def list_prepared_statements(self) -> str:
-        """ListPreparedStatements."""
-        self._statements()
-        names = sorted(name for group, name in self.duck.prepared if group == self.asked["WorkGroup"])
-        return json.dumps({"PreparedStatements": [{"StatementName": name} for name in names]})
-
-    def _statements(self) -> PreparedStatements:
-        group = self.asked.get("WorkGroup") or ""
-        if group not in self.duck.work_groups:
-            raise invalid(f"WorkGroup {group} is not found.")
-        return PreparedStatements(self.duck, group)
-
-    def _known_statement(self) -> dict[str, str]:
-        self._statements()
-        name = str(self.asked.get("StatementName", "")).lower()
-        found = self.duck.prepared.get((self.asked["WorkGroup"], name))
+    def get_data_catalog(self) -> str:
+        """GetDataCatalog; an unknown one is refused, where moto answers null."""
+        name = self.asked.get("Name") or ""
+        found = self.duck.get_data_catalog(name)
+        if name.lower() == "awsdatacatalog":
+            found = {"Name": "AwsDataCatalog", "Type": "GLUE", "Description": "AWS Glue Data Catalog"}
         if found is None:
-            raise JsonRESTError("ResourceNotFoundException", f"PreparedStatement {name} was not found")
-        return found
+            raise invalid(f"Data catalog {name} is not found.")
+        return json.dumps({"DataCatalog": found})
 
     def list_data_catalogs(self) -> str:
         """ListDataCatalogs: Glue's, and what CreateDataCatalog added (which no query can read)."""
@@ -222,7 +180,8 @@ def describe(run: Execution) -> dict[str, Any]:
             **(run.asked.get("ResultConfiguration") or {}),
             "OutputLocation": run.output_location,
         },
-        "ResultReuseConfiguration": {"ResultReuseByAgeConfiguration": {"Enabled": False}},
+        "ResultReuseConfiguration": run.asked.get("ResultReuseConfiguration")
+        or {"ResultReuseByAgeConfiguration": {"Enabled": False}},
         "QueryExecutionContext": run.asked.get("QueryExecutionContext") or {},
         "Status": status,
         "Statistics": run.statistics(),

@@ -97,6 +97,22 @@ class DuckAthenaBackend(AthenaBackend):
         self.runner.submit(execution, PreparedStatements(self, execution.workgroup))
         return execution.id
 
+    def delete_group(self, name: str, *, with_contents: bool) -> None:
+        """Removes a workgroup; one that holds queries or statements only together with them."""
+        runs = [run for run in self.runs.values() if run.workgroup == name]
+        named = [one for one, query in self.named_queries.items() if query.workgroup.name == name]
+        statements = [key for key in self.prepared if key[0] == name]
+        if (runs or named or statements) and not with_contents:
+            raise invalid(f"WorkGroup {name} is not empty; RecursiveDeleteOption deletes what it holds.")
+        for run in runs:
+            run.stop()
+            del self.runs[run.id]
+        for one in named:
+            del self.named_queries[one]
+        for key in statements:
+            del self.prepared[key]
+        self.delete_work_group(name)
+
     def _forget_the_oldest(self) -> None:
         """Lets go of ended executions beyond `kept_executions`, with their rows; their objects in S3 stay."""
         excess = len(self.runs) + 1 - self.kept_executions
@@ -127,6 +143,9 @@ class DuckAthenaBackend(AthenaBackend):
         folder, enforced = self._output_folder(asked, workgroup.configuration)
         limit = workgroup.configuration.get("BytesScannedCutoffPerQuery")
         context = asked.get("QueryExecutionContext") or {}
+        catalog = context.get("Catalog") or "AwsDataCatalog"
+        if catalog.lower() != "awsdatacatalog":
+            raise invalid(f"Catalog {catalog} is not one that the embedded Athena reads: use AwsDataCatalog.")
         request = Request(
             query=query,
             account=self.account_id,

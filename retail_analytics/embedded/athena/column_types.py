@@ -52,6 +52,9 @@ _HIVE_NAMES = {
     "varchar": "string",
     "unknown": "string",
 }
+ZONE_FIELDS = ("retail_instant", "retail_zone")
+"""The parts of a timestamp whose zone is not UTC, in a struct (`zones.py`)."""
+_ROWS = {"struct", "tuple"}  # with names, and without
 _PRECISION = {
     "boolean": 0,
     "tinyint": 3,
@@ -72,7 +75,10 @@ def duckdb_type(hive_type: str) -> str:
     """DuckDB's spelling of a column type of the catalog, such as `array<struct<x:int>>`."""
     text = "decimal(10,0)" if hive_type.strip().lower() == "decimal" else hive_type
     try:
-        return exp.DataType.build(text, dialect="hive").sql("duckdb")
+        parsed = exp.DataType.build(text, dialect="hive")
+        for field in parsed.find_all(exp.ColumnDef):
+            field.set("this", exp.to_identifier(field.name.lower(), quoted=True))
+        return parsed.sql("duckdb")
     except (sqlglot_errors.SqlglotError, ValueError) as error:
         raise QueryFailedError(
             "HIVE_UNSUPPORTED_FORMAT", f"the catalog has a column of the unknown type '{hive_type}'"
@@ -83,9 +89,32 @@ def athena_type(kind: DuckDBPyType) -> str:
     """Athena's name of the type of a result's column, without parameters (`decimal`, `array`, `varchar`)."""
     if kind.id in {"list", "array"}:
         return "array"
-    if kind.id in {"struct", "map", "decimal"}:
-        return "row" if kind.id == "struct" else str(kind.id)
+    if kind.id in _ROWS:
+        zoned = kind.id == "struct" and tuple(name for name, _ in kind.children) == ZONE_FIELDS
+        return "timestamp with time zone" if zoned else "row"
+    if kind.id in {"map", "decimal"}:
+        return str(kind.id)
     return _ATHENA_NAMES.get(str(kind).lower(), str(kind).lower())
+
+
+_WIDER = ("tinyint", "smallint", "integer", "bigint", "decimal", "float", "double")
+_FAMILIES = ({"varchar", "char"}, {"boolean"}, {"varbinary"}, {"date", "timestamp"})
+
+
+def is_insertable(kind: DuckDBPyType, declared: str) -> bool:
+    """Whether Athena inserts a query's column into a column of the catalog: numbers into wider ones alone.
+
+    Nothing is said of nested types and of NULL.
+    """
+    plain = declared.split("(", maxsplit=1)[0].lower()
+    plain = {"int": "integer", "string": "varchar", "binary": "varbinary"}.get(plain, plain)
+    name = athena_type(kind)
+    if name in _WIDER:
+        return plain not in _WIDER[: _WIDER.index(name)] and not any(plain in family for family in _FAMILIES)
+    if (name, plain) == ("timestamp", "date"):
+        return False
+    family = next((family for family in _FAMILIES if name in family), None)
+    return family is None or plain in family or not (plain in _WIDER or any(plain in f for f in _FAMILIES))
 
 
 def precision_and_scale(kind: DuckDBPyType) -> tuple[int, int]:
@@ -109,7 +138,17 @@ def hive_type(kind: DuckDBPyType) -> str:
         children = dict(_children(kind))
         return f"map<{hive_type(children['key'])},{hive_type(children['value'])}>"
     if kind.id == "struct":
-        return "struct<" + ",".join(f"{name}:{hive_type(child)}" for name, child in _children(kind)) + ">"
+        return (
+            "struct<"
+            + ",".join(f"{name.lower()}:{hive_type(child)}" for name, child in _children(kind))
+            + ">"
+        )
+    if kind.id == "tuple":
+        raise QueryFailedError(
+            "NOT_SUPPORTED",
+            "Anonymous row type is not supported in Hive. Please give each field a name: "
+            "CAST(ROW(…) AS ROW(name type, …))",
+        )
     if kind.id == "decimal":
         precision, scale = precision_and_scale(kind)
         return f"decimal({precision},{scale})"
@@ -122,10 +161,8 @@ def printed(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
     name = athena_type(kind)
     if name in {"float", "double"}:
         return f"athena_print_double({value})"
-    if name == "timestamp":
-        return f"strftime({value}, '%Y-%m-%d %H:%M:%S.%g')"
-    if name == "timestamp with time zone":
-        return f"strftime({value} AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M:%S.%g') || ' UTC'"
+    if name.startswith("timestamp"):
+        return _printed_timestamp(kind, value)
     if name == "time":
         return (
             f"left(CAST({value} AS VARCHAR) || CASE WHEN CAST({value} AS VARCHAR) LIKE '%.%' THEN '' "
@@ -145,22 +182,33 @@ def printed(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
     if name == "map":
         return _printed_map(kind, value, depth)
     if name == "row":
-        fields = [
-            f"'{str(field).replace(chr(39), chr(39) * 2)}=' || coalesce("
-            + printed(child, f"struct_extract({value}, {_quoted(str(field))})", depth + 1)
-            + ", 'null')"
-            for field, child in _children(kind)
-        ]
-        return (
-            f"(CASE WHEN {value} IS NULL THEN NULL ELSE '{{' || "
-            + " || ', ' || ".join(fields)
-            + " || '}' END)"
-        )
+        return _printed_row(kind, value, depth)
     return f"CAST({value} AS VARCHAR)"
 
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _printed_timestamp(kind: DuckDBPyType, value: str) -> str:
+    if kind.id == "struct":
+        instant, zone = (f"struct_extract({value}, '{field}')" for field in ZONE_FIELDS)
+        return f"athena_print_zoned({instant}, {zone})"
+    if athena_type(kind) == "timestamp":
+        return f"strftime({value}, '%Y-%m-%d %H:%M:%S.%g')"
+    return f"strftime({value} AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M:%S.%g') || ' UTC'"
+
+
+def _printed_row(kind: DuckDBPyType, value: str, depth: int) -> str:
+    """`{a=1, b=x}`; the fields of a row without names are field0, field1 and so on."""
+    fields = []
+    for index, (field, child) in enumerate(_children(kind)):
+        name, at = (field.lower(), _quoted(field)) if field else (f"field{index}", str(index + 1))
+        inner = printed(child, f"struct_extract({value}, {at})", depth + 1)
+        fields.append(f"{_quoted(f'{name}=')} || coalesce({inner}, 'null')")
+    return (
+        f"(CASE WHEN {value} IS NULL THEN NULL ELSE '{{' || " + " || ', ' || ".join(fields) + " || '}' END)"
+    )
 
 
 def _printed_map(kind: DuckDBPyType, value: str, depth: int) -> str:

@@ -14,10 +14,11 @@ from sqlglot import exp
 
 from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.catalog import Column, Partition
-from retail_analytics.embedded.athena.column_types import athena_type, duckdb_type, hive_type
+from retail_analytics.embedded.athena.column_types import athena_type, duckdb_type, hive_type, is_insertable
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.objects import folder_of
-from retail_analytics.embedded.athena.readers import format_of, quoted
+from retail_analytics.embedded.athena.quoting import quoted
+from retail_analytics.embedded.athena.readers import format_of, header_lines
 from retail_analytics.embedded.athena.results import Result
 from retail_analytics.embedded.athena.storage import STORAGE, table_input
 from retail_analytics.embedded.athena.translate import Plan, plan_query
@@ -162,6 +163,8 @@ def _properties(tree: exp.Expr, extra: set[str] | None = None) -> dict[str, exp.
             found["partitioned_by"] = item.this
         elif type(item) is exp.Property:
             found[item.name.lower()] = item.args["value"]
+        elif isinstance(item, exp.LocationProperty):
+            raise not_supported("the property location (an Iceberg table)")
         elif not isinstance(item, exp.WithDataProperty):
             raise not_supported(f"{item.sql(dialect='trino')} in CREATE TABLE AS")
     for name in found:
@@ -294,6 +297,10 @@ def _check_insertable(table: Table) -> None:
         raise QueryFailedError(
             "NOT_SUPPORTED", f"Inserting into bucketed tables is not supported: {table.full_name}"
         )
+    if header_lines(table):
+        raise not_supported(
+            "INSERT INTO a table with skip.header.line.count, which would hide the first row,"
+        )
     if format_of(table).name not in {"PARQUET", "JSON", "TEXTFILE"}:
         raise not_supported(f"INSERT INTO a table of format {format_of(table).name}")
 
@@ -320,6 +327,13 @@ def _matched(table: Table, plan: Plan, listed: Sequence[str] | None) -> str:
             "TYPE_MISMATCH",
             f"Insert query has {len(plan.types)} columns but expected {len(targets)} columns: Table: "
             f"[{', '.join(column.kind for column in columns.values())}], "
+            f"Query: [{', '.join(athena_type(kind) for kind in plan.types)}]",
+        )
+    if not all(is_insertable(k, columns[name].kind) for k, name in zip(plan.types, targets, strict=True)):
+        raise QueryFailedError(
+            "TYPE_MISMATCH",
+            "Insert query has mismatched column types: Table: "
+            f"[{', '.join(columns[name].kind for name in targets)}], "
             f"Query: [{', '.join(athena_type(kind) for kind in plan.types)}]",
         )
     names = ", ".join(f"c{index}" for index in range(len(plan.types)))

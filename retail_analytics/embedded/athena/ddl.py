@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from sqlglot import exp
+from sqlglot.tokenizer_core import TokenType
 
 from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.catalog import Column, Partition, Table
-from retail_analytics.embedded.athena.column_types import duckdb_type, hive_type
-from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
+from retail_analytics.embedded.athena.column_types import hive_type
+from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported, task_failed
 from retail_analytics.embedded.athena.objects import folder_of
-from retail_analytics.embedded.athena.partition_specs import partition_specs
 from retail_analytics.embedded.athena.results import Result, text_result
 from retail_analytics.embedded.athena.scan import NULL_PARTITION
 from retail_analytics.embedded.athena.storage import column_entries, table_input
@@ -25,36 +25,42 @@ from retail_analytics.embedded.athena.table_definition import TableProperties, c
 from retail_analytics.embedded.athena.translate import plan_query
 
 if TYPE_CHECKING:
-    from sqlglot.tokenizer_core import Token
+    from collections.abc import Sequence
 
     from retail_analytics.embedded.athena.session import Session
 
     Answer = tuple[Result, bytes | None]
 
 DONE: Answer = (Result(), b"")
-_HIVE = "FAILED: Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask."
-
-
-def _failed(message: str) -> QueryFailedError:
-    return QueryFailedError(None, f"{_HIVE} {message}")
 
 
 def create_database(session: Session, sql: str) -> Answer:
-    """CREATE DATABASE [IF NOT EXISTS] name [COMMENT …] [LOCATION …]."""
+    """CREATE DATABASE [IF NOT EXISTS] name [COMMENT …] [LOCATION …] [WITH DBPROPERTIES (…)]."""
+    sql, parameters = _without_properties(sql)
     tree = grammar.parse(sql, "athena")
     name = _database_name(tree)
     if name in session.catalog.glue.databases:
         if tree.args.get("exists"):
             return DONE
-        raise _failed(f"AlreadyExistsException: Database {name} already exists")
+        raise task_failed(f"AlreadyExistsException: Database {name} already exists")
     comment, location = tree.find(exp.SchemaCommentProperty), tree.find(exp.LocationProperty)
-    definition = {"Name": name}
+    definition: dict[str, object] = {"Name": name, **({"Parameters": parameters} if parameters else {})}
     if comment:
         definition["Description"] = comment.this.name
     if location:
         definition["LocationUri"] = location.this.name
     session.catalog.glue.create_database(name, definition)
     return DONE
+
+
+def _without_properties(sql: str) -> tuple[str, dict[str, str]]:
+    """The statement without `WITH DBPROPERTIES ('a' = 'b', …)`, which the parser does not know."""
+    found = grammar.tokens(sql)
+    at = next((i for i, token in enumerate(found) if token.text.upper() == "DBPROPERTIES"), None)
+    if at is None:
+        return sql, {}
+    texts = [token.text for token in found[at + 1 :] if token.token_type == TokenType.STRING]
+    return sql[: found[at - 1].start], dict(zip(texts[::2], texts[1::2], strict=False))
 
 
 def drop_database(session: Session, sql: str) -> Answer:
@@ -68,7 +74,7 @@ def drop_database(session: Session, sql: str) -> Answer:
             None, f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}"
         )
     if session.catalog.tables(name) and not tree.args.get("cascade"):
-        raise _failed(
+        raise task_failed(
             f"InvalidOperationException(message:Database {name} is not empty. One or more tables exist.)"
         )
     session.catalog.glue.delete_database(name)
@@ -91,7 +97,7 @@ def create_external_table(session: Session, sql: str) -> Answer:
     if session.catalog.find(database, name):
         if tree.args.get("exists"):
             return DONE
-        raise _failed(f"AlreadyExistsException: Table {name} already exists")
+        raise task_failed(f"AlreadyExistsException: Table {name} already exists")
     if not session.catalog.has_database(database):
         raise QueryFailedError(
             None, f"FAILED: SemanticException [Error 10072]: Database does not exist: {database}"
@@ -102,9 +108,11 @@ def create_external_table(session: Session, sql: str) -> Answer:
             None, "FAILED: SemanticException No table location provided: add LOCATION 's3://…'"
         )
     folder_of(properties.location)
+    columns = columns_of(tree.this.expressions)
+    _check_names(columns, properties.keys)
     definition = table_input(
         name,
-        columns_of(tree.this.expressions),
+        columns,
         properties.keys,
         properties.location,
         properties.storage,
@@ -115,6 +123,18 @@ def create_external_table(session: Session, sql: str) -> Answer:
     _ensure_default(session, database)
     session.catalog.create_table(database, name, definition)
     return DONE
+
+
+def _check_names(columns: Sequence[Column], keys: Sequence[Column]) -> None:
+    seen: set[str] = set()
+    for column in columns:
+        if column.name in seen:
+            raise task_failed(f"Duplicate column name: {column.name}")
+        seen.add(column.name)
+    if any(key.name in seen for key in keys):
+        raise QueryFailedError(
+            None, "FAILED: SemanticException [Error 10035]: Column repeated in partitioning columns"
+        )
 
 
 def drop_table(session: Session, sql: str) -> Answer:
@@ -193,114 +213,12 @@ def _text_after_as(sql: str) -> str:
     return sql[found[at + 1].start : found[-1].end + 1]
 
 
-def alter_table(session: Session, sql: str) -> Answer:
-    """ALTER TABLE … ADD/DROP PARTITION, SET LOCATION, SET TBLPROPERTIES, ADD COLUMNS, REPLACE COLUMNS."""
-    found = grammar.tokens(sql)
-    at = next((i for i, t in enumerate(found) if i > 2 and t.text.upper() in _ACTIONS), len(found))
-    partition_at = next((i for i, t in enumerate(found) if t.text.upper() == "PARTITION"), len(found))
-    name = "".join(token.text for token in found[2 : min(at, partition_at)])
-    table = session.table(name, grammar.token_position(found[2]))
-    words = [token.text.upper() for token in found[at:]]
-    if words[:1] == ["ADD"] and "PARTITION" in words[:5]:
-        return _add_partitions(session, table, found[at:])
-    if words[:1] == ["DROP"] and "PARTITION" in words[:4]:
-        return _drop_partitions(session, table, found[at:])
-    if words[:2] == ["SET", "LOCATION"]:
-        return _set_location(session, table, found, at)
-    if words[:2] == ["SET", "TBLPROPERTIES"]:
-        changes = {p.name: p.args["value"].name for p in grammar.parse(sql, "athena").find_all(exp.Property)}
-        session.catalog.update_table(table, {"Parameters": {**table.parameters, **changes}})
-        return DONE
-    if words[:2] in (["ADD", "COLUMNS"], ["REPLACE", "COLUMNS"]):
-        return _change_columns(session, table, sql, keep=words[0] == "ADD")
-    raise not_supported(f"ALTER TABLE {' '.join(words[:2])}")
-
-
-_ACTIONS = {"ADD", "DROP", "SET", "RENAME", "REPLACE", "CHANGE", "EXCHANGE", "TOUCH", "COMPACT"}
-
-
-def _add_partitions(session: Session, table: Table, rest: list[Token]) -> Answer:
-    known = {partition.values for partition in session.catalog.partitions(table)}
-    for values, location in partition_specs(table, rest):
-        if values in known:
-            if [token.text.upper() for token in rest[1:4]] == ["IF", "NOT", "EXISTS"]:
-                continue
-            raise _failed(f"AlreadyExistsException: Partition already exists: {list(values)}")
-        path = "/".join(f"{key.name}={value}" for key, value in zip(table.keys, values, strict=True))
-        at = location or f"{table.location.rstrip('/')}/{path}/"
-        folder_of(at)
-        session.catalog.add_partitions(table, [Partition(values, at)])
-        known.add(values)
-    return DONE
-
-
-def _drop_partitions(session: Session, table: Table, rest: list[Token]) -> Answer:
-    known = {_typed(session, table, p.values): p.values for p in session.catalog.partitions(table)}
-    for values, _ in partition_specs(table, rest):
-        found = known.get(_typed(session, table, values))
-        if found is None:
-            if [token.text.upper() for token in rest[1:3]] == ["IF", "EXISTS"]:
-                continue
-            raise QueryFailedError(
-                None, f"FAILED: SemanticException [Error 10006]: Partition not found {list(values)}"
-            )
-        session.catalog.drop_partition(table, found)
-    return DONE
-
-
-def _typed(session: Session, table: Table, values: tuple[str, ...]) -> tuple[object, ...]:
-    """Partition values by their types, so that 8 finds '08'."""
-    casts = ", ".join(f"TRY_CAST(? AS {duckdb_type(key.kind)})" for key in table.keys)
-    row = session.cursor.execute(f"SELECT {casts}", list(values)).fetchone()
-    return tuple(row or ())
-
-
-def _set_location(session: Session, table: Table, found: list[Token], at: int) -> Answer:
-    location = found[at + 2].text
-    folder_of(location)
-    specs = (
-        partition_specs(table, found[:at]) if any(t.text.upper() == "PARTITION" for t in found[:at]) else []
-    )
-    if not specs:
-        definition = session.catalog.definition(table.database, table.name) or {}
-        storage = {**definition["StorageDescriptor"], "Location": location}
-        session.catalog.update_table(table, {"StorageDescriptor": storage})
-        return DONE
-    known = {_typed(session, table, p.values): p.values for p in session.catalog.partitions(table)}
-    for values, _ in specs:
-        kept = known.get(_typed(session, table, values))
-        if kept is None:
-            raise QueryFailedError(
-                None, f"FAILED: SemanticException [Error 10006]: Partition not found {list(values)}"
-            )
-        session.catalog.set_partition_location(table, kept, location)
-    return DONE
-
-
-def _change_columns(session: Session, table: Table, sql: str, *, keep: bool) -> Answer:
-    tree = grammar.parse(
-        sql if keep else sql.replace("REPLACE", "ADD", 1).replace("replace", "ADD", 1), "athena"
-    )
-    added = columns_of(list(tree.find_all(exp.ColumnDef)))
-    if not added:
-        raise not_supported("this form of ALTER TABLE … COLUMNS")
-    taken = {column.name for column in (*(table.columns if keep else ()), *table.keys)}
-    if clash := next((column.name for column in added if column.name in taken), None):
-        raise _failed(f"Duplicate column name: {clash}")
-    definition = session.catalog.definition(table.database, table.name) or {}
-    columns = column_entries([*(table.columns if keep else ()), *added])
-    session.catalog.update_table(
-        table, {"StorageDescriptor": {**definition["StorageDescriptor"], "Columns": columns}}
-    )
-    return DONE
-
-
 def repair_table(session: Session, sql: str) -> Answer:
     """MSCK REPAIR TABLE name: adds the `key=value` folders that the catalog lacks."""
     found = grammar.tokens(sql)
     table = session.table("".join(token.text for token in found[3:]), grammar.token_position(found[-1]))
     if not table.keys:
-        raise _failed(f"Table {table.full_name} is not partitioned")
+        raise task_failed(f"Table {table.full_name} is not partitioned")
     bucket, prefix = folder_of(table.location)
     known = {partition.values for partition in session.catalog.partitions(table)}
     new: dict[tuple[str, ...], str] = {}

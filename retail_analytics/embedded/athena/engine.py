@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from retail_analytics.embedded.athena.conversions import CONVERSIONS
 from retail_analytics.embedded.athena.macros import MACROS
 from retail_analytics.embedded.athena.objects import ObjectStore
 from retail_analytics.embedded.athena.strictness import QUESTIONS, Verdicts
@@ -53,7 +54,7 @@ class Engine:
         del self._connection
 
     def _lock_down(self) -> None:
-        for macro in (*MACROS, *QUESTIONS):
+        for macro in (*CONVERSIONS, *MACROS, *QUESTIONS):
             self._connection.execute(macro)
         spill = str(self.folder / "spill").replace("'", "''")
         folder = str(self.folder).replace("'", "''")

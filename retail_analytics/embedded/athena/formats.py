@@ -68,7 +68,7 @@ def json_path(path: str) -> str:
 
 
 def format_parts(text: str) -> tuple[str, list[str]]:
-    """A Java format string as DuckDB's printf takes it, and each argument's conversion (`d`, `s`, `b` …)."""
+    """A Java format string as DuckDB's printf takes it, and each argument's conversion (`d`, `s`, `f2` …)."""
     kinds: list[str] = []
 
     def replaced(found: re.Match[str]) -> str:
@@ -77,9 +77,9 @@ def format_parts(text: str) -> tuple[str, list[str]]:
             return "%%"
         if kind == "n":
             return "\n"
-        if position or "(" in flags or "#" in flags or "," in flags or kind not in "dsfeEgxXob":
+        if position or "(" in flags or "#" in flags or kind not in "dsfeEgxXob":
             raise not_supported(f"the conversion {found.group(0)} of format")
-        kinds.append(kind)
+        kinds.append(f"f{digits or 6}" if kind == "f" else kind)
         precision = f".{digits}" if digits else ""
         return f"%{flags}{width}{precision}{'s' if kind == 'b' else kind}"
 

@@ -67,15 +67,20 @@ def _null_if_any_null(name: str, arguments: Arguments) -> exp.Expr:
 
 
 def _date(_: str, arguments: Arguments) -> exp.Expr:
-    return _cast(arguments[0], "DATE")
+    return call("athena_cast_date", arguments[0])
 
 
 def _date_format(name: str, arguments: Arguments) -> exp.Expr:
     return call(
         "strftime",
-        _cast(arguments[0], "TIMESTAMP"),
+        call("athena_stamp", name, arguments[0]),
         mysql_pattern(_text(name, "pattern", arguments[1]), name),
     )
+
+
+def _date_diff(name: str, arguments: Arguments) -> exp.Expr:
+    unit, first, last = arguments
+    return call("athena_date_diff", unit, call("athena_stamp", name, first), call("athena_stamp", name, last))
 
 
 def _date_parse(name: str, arguments: Arguments) -> exp.Expr:
@@ -84,7 +89,9 @@ def _date_parse(name: str, arguments: Arguments) -> exp.Expr:
 
 def _format_datetime(name: str, arguments: Arguments) -> exp.Expr:
     return call(
-        "strftime", _cast(arguments[0], "TIMESTAMP"), joda_pattern(_text(name, "pattern", arguments[1]), name)
+        "strftime",
+        call("athena_stamp", name, arguments[0]),
+        joda_pattern(_text(name, "pattern", arguments[1]), name),
     )
 
 
@@ -100,9 +107,15 @@ def _format(name: str, arguments: Arguments) -> exp.Expr:
         raise QueryFailedError(
             "INVALID_FUNCTION_ARGUMENT", f"Format specifier without an argument in '{text}'"
         )
-    cast = {"d": "BIGINT", "x": "BIGINT", "X": "BIGINT", "o": "BIGINT", "s": "VARCHAR", "b": "VARCHAR"}
-    typed = [_cast(value, cast.get(kind, "DOUBLE")) for kind, value in zip(kinds, values, strict=False)]
+    typed = [_formatted(kind, value) for kind, value in zip(kinds, values, strict=False)]
     return call("printf", text, *typed)
+
+
+def _formatted(kind: str, value: exp.Expr) -> exp.Expr:
+    cast = {"d": "BIGINT", "x": "BIGINT", "X": "BIGINT", "o": "BIGINT", "s": "VARCHAR", "b": "VARCHAR"}
+    if kind.startswith("f"):
+        return call("athena_half_up", value, exp.Literal.number(kind[1:]))
+    return _cast(value, cast.get(kind, "DOUBLE"))
 
 
 def _json_path_call(name: str, arguments: Arguments) -> exp.Expr:
@@ -127,6 +140,10 @@ def _extreme_by(name: str, arguments: Arguments) -> exp.Expr:
     """min_by(x, y): the x of the least y, NULL or not; min_by(x, y, n): the x of the n least, an array."""
     side = "arg_min" if name == "min_by" else "arg_max"
     return call(f"{side}_null" if len(arguments) == len("xy") else side, *arguments)
+
+
+def _random(_: str, arguments: Arguments) -> exp.Expr:
+    return call("athena_random" if arguments else "random", *arguments)
 
 
 def _count_if(_: str, arguments: Arguments) -> exp.Expr:
@@ -179,11 +196,11 @@ FUNCTIONS: dict[str, Function] = {
     # text
     **_table(None, "lower upper reverse length trim ltrim rtrim", 1),
     **_renamed("from_hex=unhex to_hex=hex to_utf8=encode chr=chr", 1),
-    **_table(None, "strpos starts_with", 2),
+    **_table(None, "starts_with", 2),
+    **_table(_macro, "strpos split", 2, 3),
     **_table(None, "translate lpad rpad", 3),
     **_renamed(
-        "levenshtein_distance=levenshtein hamming_distance=hamming split=string_split "
-        "regexp_like=regexp_matches",
+        "levenshtein_distance=levenshtein hamming_distance=hamming regexp_like=regexp_matches",
         2,
     ),
     **_renamed("regexp_split=regexp_split_to_array", 2),
@@ -197,7 +214,7 @@ FUNCTIONS: dict[str, Function] = {
     ),
     **_table(_macro, "url_extract_fragment", 1),
     **_table(_macro, "url_extract_parameter", 2),
-    **_table(None, "url_encode url_decode", 1),
+    **_table(_macro, "url_encode url_decode", 1),
     **_table(_concat, "concat", 2, _MANY),
     **_table(_regexp_replace, "regexp_replace", 2, 3),
     **_table(_replace, "replace", 2, 3),
@@ -206,7 +223,7 @@ FUNCTIONS: dict[str, Function] = {
     # numbers
     **_table(
         None,
-        "abs sqrt cbrt exp ln log2 log10 sign sin cos tan asin acos atan sinh cosh tanh degrees radians",
+        "abs sqrt cbrt exp ln log2 log10 sin cos tan asin acos atan sinh cosh tanh degrees radians",
         1,
     ),
     **_renamed("is_nan=isnan is_finite=isfinite is_infinite=isinf ceiling=ceil ceil=ceil floor=floor", 1),
@@ -216,14 +233,15 @@ FUNCTIONS: dict[str, Function] = {
         "mod log from_base bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift",
         2,
     ),
-    **_table(_macro, "truncate bitwise_not", 1),
-    **_table(_macro, "round", 1, 2),
+    **_table(_macro, "sign bitwise_not", 1),
+    **_table(_macro, "round truncate", 1, 2),
     **_table(_null_if_any_null, "greatest least", 1, _MANY),
     **_table(None, "pi", 0),
     **_table(_constant("exp(1e0)"), "e", 0),
     **_table(_constant("CAST('nan' AS DOUBLE)"), "nan", 0),
     **_table(_constant("CAST('inf' AS DOUBLE)"), "infinity", 0),
-    **_renamed("rand=random random=random uuid=uuid", 0),
+    **_table(_random, "rand random", 0, 2),
+    **_renamed("uuid=uuid", 0),
     # conditions
     **_table(None, "coalesce", 1, _MANY),
     **_table(None, "nullif", 2),
@@ -237,7 +255,8 @@ FUNCTIONS: dict[str, Function] = {
     **_table(_date_parse, "date_parse", 2),
     **_table(_format_datetime, "format_datetime", 2),
     **_table(_parse_datetime, "parse_datetime", 2),
-    **_table(_macro, "date_add date_diff", 3),
+    **_table(_macro, "date_add", 3),
+    **_table(_date_diff, "date_diff", 3),
     **_table(_macro, "date_trunc with_timezone", 2),
     **_table(
         _macro, "year quarter month week week_of_year day day_of_month day_of_week dow day_of_year doy", 1
@@ -254,12 +273,11 @@ FUNCTIONS: dict[str, Function] = {
     **_table(_macro, "array_join sequence", 2, 3),
     **_table(_macro, "slice", 3),
     **_renamed(
-        "array_max=list_max array_min=list_min flatten=flatten map_keys=map_keys map_values=map_values", 1
+        "flatten=flatten map_keys=map_keys map_values=map_values map_from_entries=map_from_entries", 1
     ),
-    **_renamed("map_entries=map_entries map_from_entries=map_from_entries", 1),
-    **_renamed(
-        "contains=list_contains arrays_overlap=list_has_any transform=list_transform filter=list_filter", 2
-    ),
+    **_table(_macro, "array_max array_min map_entries", 1),
+    **_table(_macro, "contains trim_array", 2),
+    **_renamed("arrays_overlap=list_has_any transform=list_transform filter=list_filter", 2),
     **_renamed("map=map", 0, 2),
     **_renamed("map_concat=map_concat zip=list_zip", 2, _MANY),
     **_renamed("row=row", 1, _MANY),
@@ -287,12 +305,12 @@ FUNCTIONS: dict[str, Function] = {
         1,
         aggregate=True,
     ),
-    **_renamed("bitwise_and_agg=bit_and bitwise_or_agg=bit_or", 1, aggregate=True),
+    **_renamed("bitwise_and_agg=bit_and bitwise_or_agg=bit_or bitwise_xor_agg=bit_xor", 1, aggregate=True),
     **_table(_extreme_by, "max_by min_by", 2, 3, aggregate=True),
     **_renamed("approx_percentile=approx_quantile", 2, aggregate=True),
     **_table(_first("approx_count_distinct"), "approx_distinct", 1, 2, aggregate=True),
     **_table(_count_if, "count_if", 1, aggregate=True),
-    **_table(_map_agg, "map_agg", 2, aggregate=True),
+    **_table(_map_agg, "map_agg multimap_agg", 2, aggregate=True),
     **_table(None, "grouping", 1, _MANY),
     # windows
     **_table(None, "row_number rank dense_rank percent_rank cume_dist", 0),
@@ -303,14 +321,14 @@ FUNCTIONS: dict[str, Function] = {
 
 # Athena has them, this one does not: they are refused as such, so that nobody looks for a misspelling.
 _ELSEWHERE = """
-approx_most_frequent approx_set bit_count bitwise_xor_agg checksum combinations cosine_similarity crc32
+approx_most_frequent approx_set bit_count checksum combinations cosine_similarity crc32
 entropy from_big_endian_32 from_big_endian_64 from_unixtime_nanos hmac_md5 hmac_sha1 hmac_sha256
 hmac_sha512 human_readable_seconds json_array json_array_contains json_exists json_object json_query
-json_value luhn_check map_union map_zip_with multimap_agg multimap_from_entries murmur3 ngrams
+json_value luhn_check map_union map_zip_with multimap_from_entries murmur3 ngrams
 normal_cdf normalize numeric_histogram parse_data_size parse_duration qdigest_agg reduce_agg
 regexp_position sha512 shuffle soundex split_to_multimap st_area st_astext st_buffer st_contains
 st_distance st_geometryfromtext st_intersects st_point st_within tdigest_agg timezone_hour
-timezone_minute to_base to_base32 to_base64url to_char to_date to_geometry to_timestamp trim_array
+timezone_minute to_base to_base32 to_base64url to_char to_date to_geometry to_timestamp
 typeof version width_bucket word_stem xxhash64
 """
 KNOWN_ELSEWHERE = frozenset(_ELSEWHERE.split())

@@ -19,6 +19,7 @@ from retail_analytics.embedded.athena.errors import (
     mismatched_input,
     not_supported,
 )
+from retail_analytics.embedded.athena.foreign import foreign_token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,12 +88,15 @@ def parse(sql: str, dialect: type[sqlglot.Dialect] | str = AthenaDialect) -> exp
     Raises:
         QueryFailedError: `line L:C: mismatched input '…'`, or more than one statement.
     """
+    if dialect is AthenaDialect and (foreign := foreign_token(tokens(sql))) is not None:
+        raise mismatched_input(foreign.text, token_position(foreign))
     try:
-        trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
+        found = sqlglot.parse(sql, read=dialect)
     except ParseError as error:
         raise _syntax_error(sql, error) from error
     except TokenError as error:
         raise QueryFailedError(None, f"line 1:1: the statement cannot be read: {error}") from error
+    trees = [tree for tree in found if tree is not None and not isinstance(tree, exp.Semicolon)]
     if len(trees) != 1:
         raise QueryFailedError(
             None, "Only one sql statement is allowed." if trees else "line 1:1: mismatched input '<EOF>'"

@@ -95,14 +95,10 @@ def reduce(name: str, arguments: Arguments) -> exp.Expr:
 
 def match(name: str, arguments: Arguments) -> exp.Expr:
     """any_match, all_match and none_match."""
-    body = _lambda(arguments[1], name, 1)
-    if name == "all_match":
-        body.set("this", exp.Not(this=exp.Paren(this=body.this)))
-    size = call("len", call("list_filter", arguments[0], body))
-    zero = exp.Literal.number(0)
-    return exp.Paren(
-        this=exp.GT(this=size, expression=zero) if name == "any_match" else exp.EQ(this=size, expression=zero)
-    )
+    found = call("list_transform", arguments[0], _lambda(arguments[1], name, 1))
+    if name == "none_match":
+        return exp.Paren(this=exp.Not(this=call("athena_any_match", found)))
+    return call(f"athena_{name}", found)
 
 
 def zip_with(name: str, arguments: Arguments) -> exp.Expr:

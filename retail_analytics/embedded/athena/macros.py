@@ -48,12 +48,25 @@ ARITHMETIC = (
             # DuckDB reads '6.5' and ' 6 ' as integers, where Athena refuses them
             "(x) AS CASE WHEN typeof(x) IN ('VARCHAR', 'JSON') "
             "AND NOT regexp_full_match(CAST(x AS VARCHAR), '\"?[+-]?[0-9]+\"?') "
-            f"THEN {cast}('<' || CAST(x AS VARCHAR) || '>' AS {kind}) ELSE {cast}(x AS {kind}) END",
+            f"THEN {cast}('<' || CAST(x AS VARCHAR) || '>' AS {kind}) "
+            # ... and rounds 2.5 to 2
+            f"WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN {cast}(round(TRY_CAST(x AS DOUBLE)) AS {kind}) "
+            f"ELSE {cast}(x AS {kind}) END",
         )
         for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
         for prefix, cast in (("cast_", "CAST"), ("try_cast_", "TRY_CAST"))
     ),
-    _macro("truncate", "(x) AS trunc(x)"),
+    _macro(
+        "truncate",
+        "(x) AS trunc(x)",
+        "(x, n) AS cast_to_type(trunc(x * CAST(pow(10, n) AS BIGINT)) / CAST(pow(10, n) AS BIGINT), x)",
+    ),
+    _macro("sign", "(x) AS cast_to_type(sign(x), x)"),
+    _macro(
+        "random",
+        "(n) AS cast_to_type(floor(random() * n), n)",
+        "(a, b) AS cast_to_type(a + floor(random() * (b - a)), b)",
+    ),
     _macro("log", "(b, x) AS ln(x) / ln(b)"),
     _macro(
         "from_base",
@@ -75,7 +88,31 @@ TEXT = (
         "(s, n) AS CASE WHEN n = 0 OR -n > length(s) THEN left(s, 0) ELSE substr(s, n) END",
         "(s, n, size) AS CASE WHEN n = 0 OR -n > length(s) THEN left(s, 0) ELSE substr(s, n, size) END",
     ),
-    _macro("split_part", "(s, d, n) AS string_split(s, d)[n]"),
+    _macro(
+        "split_part",
+        "(s, d, n) AS CASE WHEN n < 1 THEN "
+        f"CAST(CAST('{SUBSCRIPT_MARK}Index must be greater than zero' AS BIGINT) AS VARCHAR) "
+        "ELSE string_split(s, d)[n] END",
+    ),
+    _macro(
+        "split",
+        "(s, d) AS string_split(s, d)",
+        # what is left beyond the last part stays together
+        "(s, d, n) AS CASE WHEN len(string_split(s, d)) <= n THEN string_split(s, d) "
+        "ELSE list_append(string_split(s, d)[1:n - 1], array_to_string(string_split(s, d)[n:], d)) END",
+    ),
+    _macro(
+        "strpos",
+        "(s, part) AS strpos(s, part)",
+        "(s, part, n) AS CASE WHEN n < 1 OR len(string_split(s, part)) <= n THEN CAST(0 AS BIGINT) "
+        "ELSE CAST(length(array_to_string(string_split(s, part)[1:n], part)) + 1 AS BIGINT) END",
+    ),
+    # the encoding of forms, as Java's
+    _macro(
+        "url_encode",
+        "(s) AS replace(replace(replace(url_encode(s), '%20', '+'), '%2A', '*'), '~', '%7E')",
+    ),
+    _macro("url_decode", "(s) AS url_decode(replace(s, '+', '%20'))"),
     _macro(
         "regexp_extract",
         "(s, p) AS CASE WHEN regexp_matches(s, p) THEN regexp_extract(s, p) END",
@@ -132,11 +169,27 @@ TEXT = (
         "WHEN 'TIMESTAMP' THEN athena_print_millis(CAST(x AS VARCHAR)) "
         "WHEN 'TIMESTAMP WITH TIME ZONE' "
         "THEN athena_print_millis(regexp_replace(CAST(x AS VARCHAR), '[+-][0-9:]+$', '')) || ' UTC' "
-        "WHEN 'DOUBLE' THEN athena_print_double(TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)) "
+        "WHEN 'DOUBLE' THEN athena_print_scientific(CAST(x AS VARCHAR)) "
+        "WHEN 'FLOAT' THEN athena_print_scientific(CAST(x AS VARCHAR)) "
         "ELSE CAST(x AS VARCHAR) END",
     ),
 )
 
+_SCIENTIFIC = _macro(
+    "print_scientific",
+    # one digit before the point and an exponent, always; `text` is what DuckDB prints
+    "(text) AS CASE WHEN text IS NULL THEN NULL WHEN text IN ('nan', '-nan') THEN 'NaN' WHEN text = 'inf' "
+    "THEN 'Infinity' WHEN text = '-inf' THEN '-Infinity' WHEN ltrim(text, '-') IN ('0.0', '0') "
+    "THEN replace(replace(text, '0.0', '0'), '0', '0E0') "
+    "ELSE CASE WHEN starts_with(text, '-') THEN '-' ELSE '' END || athena_print_digits(ltrim(text, '-')) END",
+)
+_DIGITS = _macro(
+    "print_digits",
+    "(text) AS athena_print_mantissa(ltrim(replace(split_part(text, 'e', 1), '.', ''), '0')) || 'E' || "
+    "CAST(coalesce(TRY_CAST(nullif(split_part(text, 'e', 2), '') AS INTEGER), 0) + CASE WHEN "
+    "starts_with(text, '0.') THEN -1 - length(regexp_extract(split_part(split_part(text, 'e', 1), '.', 2), "
+    "'^0*')) ELSE length(split_part(split_part(text, 'e', 1), '.', 1)) - 1 END AS VARCHAR)",
+)
 _MANTISSA = _macro(
     "print_mantissa",
     "(digits) AS left(digits, 1) || '.' || CASE WHEN rtrim(substr(digits, 2), '0') = '' THEN '0' "
@@ -153,11 +206,13 @@ JSON = (
         "'$.\"' || replace(replace(k, '\\', '\\\\'), '\"', '\\\"') || '\"')}))) ELSE to_json(x) END",
     ),
     _macro("json_format", "(x) AS CAST(json(x) AS VARCHAR)"),
-    _macro("json_extract", "(x, p) AS CASE WHEN json_valid(x) THEN json_extract(x, p) END"),
+    # What is JSON by its type need not be looked at once more.
+    _macro("is_json", "(x) AS typeof(x) = 'JSON' OR json_valid(x)"),
+    _macro("json_extract", "(x, p) AS CASE WHEN athena_is_json(x) THEN json_extract(x, p) END"),
+    _macro("json_extract_all", "(x, ps) AS CASE WHEN athena_is_json(x) THEN json_extract(x, ps) END"),
     _macro(
         "json_extract_scalar",
-        "(x, p) AS CASE WHEN json_valid(x) AND json_type(x, p) NOT IN ('OBJECT', 'ARRAY') "
-        "THEN json_extract_string(x, p) END",
+        "(x, p) AS CASE WHEN athena_is_json(x) THEN json_extract_string(json_value(x, p), '$') END",
     ),
     _macro(
         "json_array_length",
@@ -182,7 +237,29 @@ COLLECTIONS = (
         "THEN CAST(len(json_keys(to_json(x))) AS BIGINT) ELSE CAST(json_array_length(to_json(x)) AS "
         "BIGINT) END",
     ),
-    _macro("element_at", "(x, k) AS x[k]"),
+    _macro(
+        "element_at",
+        "(x, k) AS x[CASE WHEN typeof(x) LIKE '%[]' AND CAST(k AS VARCHAR) = '0' THEN cast_to_type("
+        f"CAST(CAST('{SUBSCRIPT_MARK}SQL array indices start at 1' AS BIGINT) AS VARCHAR), k) ELSE k END]",
+    ),
+    # NULL among the items is an item that nobody knows
+    _macro(
+        "contains",
+        "(x, e) AS CASE WHEN x IS NULL OR e IS NULL THEN NULL WHEN list_contains(x, e) THEN true "
+        "WHEN list_count(x) < len(x) THEN NULL ELSE false END",
+    ),
+    _macro("array_max", "(x) AS CASE WHEN list_count(x) = len(x) THEN list_max(x) END"),
+    _macro("array_min", "(x) AS CASE WHEN list_count(x) = len(x) THEN list_min(x) END"),
+    _macro(
+        "any_match",
+        "(x) AS CASE WHEN list_contains(x, true) THEN true WHEN list_count(x) = len(x) THEN false END",
+    ),
+    _macro(
+        "all_match",
+        "(x) AS CASE WHEN list_contains(x, false) THEN false WHEN list_count(x) = len(x) THEN true END",
+    ),
+    _macro("trim_array", "(x, n) AS list_slice(x, 1, len(x) - n)"),
+    _macro("map_entries", "(x) AS list_transform(map_entries(x), lambda e: row(e.key, e.value))"),
     _macro(
         "subscript_error",
         "(x, k) AS CASE WHEN typeof(x) LIKE 'MAP(%)' THEN 'Key not present in map: ' || CAST(k AS VARCHAR) "
@@ -232,7 +309,8 @@ COLLECTIONS = (
     ),
     _macro(
         "slice",
-        "(x, s, n) AS list_slice(x, CASE WHEN s < 0 THEN len(x) + s + 1 ELSE s END, "
+        "(x, s, n) AS list_slice(x, CASE WHEN s < 0 THEN len(x) + s + 1 WHEN s = 0 THEN "
+        f"CAST('{SUBSCRIPT_MARK}SQL array indices start at 1' AS BIGINT) ELSE s END, "
         "CASE WHEN s < 0 THEN len(x) + s ELSE s - 1 END + n)",
     ),
     _macro(
@@ -253,15 +331,21 @@ COLLECTIONS = (
         "(x) AS map_from_entries(list_filter(x, lambda e, i: "
         "list_position(list_transform(x, lambda f: f.key), e.key) = i))",
     ),
+    _macro(
+        "gathered_entries",
+        "(x) AS map_from_entries(list_transform(athena_array_distinct(list_transform(x, lambda f: f.key)), "
+        "lambda k: {'key': k, 'value': list_transform(list_filter(x, lambda e: e.key = k), lambda e: "
+        "e.value)}))",
+    ),
 )
 
 DATES = (
-    _macro("date_add", f"(u, n, x) AS cast_to_type(x + CASE lower(u) {_DATE_ADD_STEPS} END, x)"),
+    _macro("date_add", f"(u, n, x) AS cast_to_type(x + CASE athena_unit(u, x) {_DATE_ADD_STEPS} END, x)"),
     _macro(
         "date_diff",
         "(u, a, b) AS CAST(date_sub(lower(u), CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP)) AS BIGINT)",
     ),
-    _macro("date_trunc", "(u, x) AS cast_to_type(date_trunc(lower(u), x), x)"),
+    _macro("date_trunc", "(u, x) AS cast_to_type(date_trunc(athena_unit(u, x), x), x)"),
     _macro("last_day_of_month", "(x) AS last_day(x)"),
     _macro("from_unixtime", "(x) AS to_timestamp(CAST(x AS DOUBLE))"),
     _macro("to_unixtime", "(x) AS CAST(epoch(x) AS DOUBLE)"),
@@ -313,6 +397,8 @@ BINARY = (
 
 MACROS: tuple[str, ...] = (
     _MANTISSA,
+    _DIGITS,
+    _SCIENTIFIC,
     *ARITHMETIC,
     *TEXT,
     *JSON,

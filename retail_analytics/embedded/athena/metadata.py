@@ -11,7 +11,7 @@ import pyarrow as pa
 from retail_analytics.embedded.athena.catalog import CATALOG_NAME, Table
 from retail_analytics.embedded.athena.column_types import duckdb_type
 from retail_analytics.embedded.athena.errors import QueryFailedError
-from retail_analytics.embedded.athena.readers import quoted
+from retail_analytics.embedded.athena.quoting import quoted
 from retail_analytics.embedded.athena.scan import NULL_PARTITION
 
 if TYPE_CHECKING:

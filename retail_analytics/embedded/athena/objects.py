@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+MAX_LINE_BYTES = 32 * 1024 * 1024
 OBJECT_FOLDER = "retail_object"
+BY_OBJECT = f"hive_partitioning=true, hive_types={{'{OBJECT_FOLDER}': BIGINT}}"
+"""How DuckDB's readers learn which object a row is of: from the folder of its copy."""
 _HEAD_LINES = 200
 
 
@@ -93,7 +96,18 @@ class CachedObject:
     @cached_property
     def json_keys(self) -> frozenset[str]:
         """Top-level keys of the first lines, as they are written there."""
-        keys: set[str] = set()
+        return frozenset(key for record in self._head for key in record)
+
+    @cached_property
+    def nested_json_keys(self) -> frozenset[tuple[str, str]]:
+        """Keys within the first lines' objects, at any depth, each after the top-level key that holds it."""
+        return frozenset(
+            (top, key) for record in self._head for top, value in record.items() for key in _keys(value)
+        )
+
+    @cached_property
+    def _head(self) -> list[dict[str, Any]]:
+        found = []
         with self.path.open("rb") as lines:
             for line, _ in zip(lines, range(_HEAD_LINES), strict=False):
                 try:
@@ -101,8 +115,16 @@ class CachedObject:
                 except ValueError:
                     continue
                 if isinstance(record, dict):
-                    keys.update(record)
-        return frozenset(keys)
+                    found.append(record)
+        return found
+
+
+def _keys(value: object) -> Iterator[str]:
+    """The keys of an object, and of what it holds."""
+    if isinstance(value, dict):
+        yield from value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _keys(item)
 
 
 class ObjectStore:

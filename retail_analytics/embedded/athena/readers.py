@@ -18,7 +18,9 @@ import pyarrow.types as pat
 
 from retail_analytics.embedded.athena.column_types import duckdb_type
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
-from retail_analytics.embedded.athena.objects import OBJECT_FOLDER
+from retail_analytics.embedded.athena.json_reader import read_json
+from retail_analytics.embedded.athena.objects import BY_OBJECT, MAX_LINE_BYTES, OBJECT_FOLDER
+from retail_analytics.embedded.athena.quoting import files_of, literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 # No line of text holds it, so that DuckDB's CSV reader returns lines whole.
 _NEVER = "\x1e\x02\x1d\x02"
-_MAX_LINE_BYTES = 32 * 1024 * 1024
-_BY_OBJECT = f"hive_partitioning=true, hive_types={{'{OBJECT_FOLDER}': BIGINT}}"
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,6 @@ class Format:
     name: str
     is_text: bool
     read: Callable[[Table, Sequence[CachedObject]], str]
-
-
-def quoted(name: str) -> str:
-    """An identifier in DuckDB's SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A string in DuckDB's SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def format_of(table: Table) -> Format:
@@ -62,10 +52,6 @@ def format_of(table: Table) -> Format:
     raise not_supported(f"the SerDe {table.serde} of table {table.full_name}")
 
 
-def _files(copies: Sequence[CachedObject]) -> str:
-    return "[" + ", ".join(literal(str(copy.path)) for copy in copies) + "]"
-
-
 def _read_parquet(table: Table, copies: Sequence[CachedObject]) -> str:
     present: dict[str, str] = {}
     for copy in copies:
@@ -77,7 +63,7 @@ def _read_parquet(table: Table, copies: Sequence[CachedObject]) -> str:
         else _null(column)
         for column in table.columns
     ]
-    source = f"read_parquet({_files(copies)}, union_by_name=true, {_BY_OBJECT})"
+    source = f"read_parquet({files_of(copies)}, union_by_name=true, {BY_OBJECT})"
     return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
 
 
@@ -133,87 +119,19 @@ def _null(column: Column) -> str:
     return f"CAST(NULL AS {duckdb_type(column.kind)}) AS {quoted(column.name)}"
 
 
-def _is_true(table: Table, name: str, *, default: bool = False) -> bool:
-    return table.serde_properties.get(name, str(default)).strip().lower() == "true"
-
-
-def _json_keys(table: Table, copies: Sequence[CachedObject]) -> dict[str, list[str]]:
-    """Each column's keys: as mapped, else every spelling met in the data, else the column's own name."""
-    met = sorted(set[str]().union(*(copy.json_keys for copy in copies)))
-    dots = _is_true(table, "dots.in.keys")
-    exact = not _is_true(table, "case.insensitive", default=True)
-    keys: dict[str, list[str]] = {}
-    for column in table.columns:
-        if mapped := table.serde_properties.get(f"mapping.{column.name}"):
-            keys[column.name] = [mapped]
-            continue
-        plain = {key: key.replace(".", "_") if dots else key for key in met}
-        same = [key for key, name in plain.items() if (name if exact else name.lower()) == column.name]
-        keys[column.name] = same or [column.name]
-    return keys
-
-
-def _read_json(table: Table, copies: Sequence[CachedObject]) -> str:
-    keys = _json_keys(table, copies)
-    flat = [key for group in keys.values() for key in group]
-    if len({key.lower() for key in flat}) < len(flat):
-        return _read_json_objects(table, copies, keys)
-    ignore = str(_is_true(table, "ignore.malformed.json")).lower()
-    declared = ", ".join(
-        f"{quoted(keys[column.name][0])}: {literal(_json_type(column))}" for column in table.columns
-    )
-    source = (
-        f"read_json({_files(copies)}, columns={{{declared}}}, format='newline_delimited', auto_detect=false, "
-        f"ignore_errors={ignore}, maximum_object_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
-    )
-    columns = [
-        f"CAST({quoted(keys[column.name][0])} AS {duckdb_type(column.kind)}) AS {quoted(column.name)}"
-        for column in table.columns
-    ]
-    return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
-
-
-def _json_type(column: Column) -> str:
-    kind = duckdb_type(column.kind)
-    return "VARCHAR" if kind.startswith(("TIMESTAMP", "DATE")) else kind
-
-
-def _read_json_objects(table: Table, copies: Sequence[CachedObject], keys: dict[str, list[str]]) -> str:
-    """The slower way, for data in which one column goes by several spellings."""
-    ignore = _is_true(table, "ignore.malformed.json")
-    cast = "TRY_CAST" if ignore else "CAST"
-    columns = []
-    for column in table.columns:
-        kind = duckdb_type(column.kind)
-        found = ", ".join(f"json_extract(json, {literal(_member(key))})" for key in keys[column.name])
-        value = f"coalesce({found})"
-        if "[" not in kind and "(" not in kind.replace("DECIMAL(", ""):
-            value = f"json_extract_string({value}, '$')"
-        columns.append(f"{cast}({value} AS {kind}) AS {quoted(column.name)}")
-    source = (
-        f"read_ndjson_objects({_files(copies)}, ignore_errors={str(ignore).lower()}, "
-        f"maximum_object_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
-    )
-    return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
-
-
-def _member(key: str) -> str:
-    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
-    return f'$."{escaped}"'
-
-
 def _lines(table: Table, copies: Sequence[CachedObject]) -> str:
-    skip = _header_lines(table)
+    skip = header_lines(table)
     return (
-        f"SELECT {OBJECT_FOLDER}, coalesce(line, '') AS line FROM read_csv({_files(copies)}, "
+        f"SELECT {OBJECT_FOLDER}, coalesce(line, '') AS line FROM read_csv({files_of(copies)}, "
         f"columns={{'line': 'VARCHAR'}}, delim={literal(_NEVER)}, quote='', escape='', header=false, "
         f"skip={skip}, "
-        f"auto_detect=false, null_padding=false, strict_mode=false, max_line_size={_MAX_LINE_BYTES}, "
-        f"{_BY_OBJECT})"
+        f"auto_detect=false, null_padding=false, strict_mode=false, max_line_size={MAX_LINE_BYTES}, "
+        f"{BY_OBJECT})"
     )
 
 
-def _header_lines(table: Table) -> int:
+def header_lines(table: Table) -> int:
+    """Lines at the head of each object that are no rows."""
     text = table.parameters.get("skip.header.line.count", "0")
     if not text.isdigit():
         raise QueryFailedError(
@@ -271,13 +189,13 @@ def _read_csv(table: Table, copies: Sequence[CachedObject]) -> str:
     escape = table.serde_properties.get("escapeChar", "\\")
     names = ", ".join(f"{literal(f'c{index}')}: 'VARCHAR'" for index in range(len(table.columns)))
     source = (
-        f"read_csv({_files(copies)}, columns={{{names}}}, delim={literal(separator)}, "
+        f"read_csv({files_of(copies)}, columns={{{names}}}, delim={literal(separator)}, "
         f"quote={literal(quote)}, "
         f"escape={literal(quote if escape == chr(92) else escape)}, header=false, "
-        f"skip={_header_lines(table)}, "
+        f"skip={header_lines(table)}, "
         f"auto_detect=false, null_padding=true, strict_mode=false, nullstr={literal(_NEVER)}, "
         f"parallel=false, "
-        f"max_line_size={_MAX_LINE_BYTES}, {_BY_OBJECT})"
+        f"max_line_size={MAX_LINE_BYTES}, {BY_OBJECT})"
     )
     columns = [
         f"{_csv_value(f'c{index}', column)} AS {quoted(column.name)}"
@@ -307,7 +225,7 @@ CSV_SERDE = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
 _FORMATS = {
     PARQUET_SERDE: Format("PARQUET", is_text=False, read=_read_parquet),
     TEXT_SERDE: Format("TEXTFILE", is_text=True, read=_read_text),
-    JSON_SERDE: Format("JSON", is_text=True, read=_read_json),
-    HCATALOG_JSON_SERDE: Format("JSON", is_text=True, read=_read_json),
+    JSON_SERDE: Format("JSON", is_text=True, read=read_json),
+    HCATALOG_JSON_SERDE: Format("JSON", is_text=True, read=read_json),
     CSV_SERDE: Format("CSV", is_text=True, read=_read_csv),
 }

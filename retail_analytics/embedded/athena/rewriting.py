@@ -16,13 +16,15 @@ from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.calls import call
 from retail_analytics.embedded.athena.casts import rewrite_cast, rewrite_extract, rewrite_zone
 from retail_analytics.embedded.athena.errors import SUBSCRIPT_MARK, QueryFailedError, not_supported
-from retail_analytics.embedded.athena.functions import FUNCTIONS, KNOWN_ELSEWHERE
+from retail_analytics.embedded.athena.function_calls import rewrite_call
+from retail_analytics.embedded.athena.zones import settle_zones
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ANONYMOUS = "athena_col_"
-_TWO_COLUMNS_OF_ROWS = re.compile(r"map_keys\(STRUCT\(.*\)\[\]\)", re.DOTALL)
+_TWO_COLUMNS_OF_ROWS = re.compile(r"map_keys\((?:STRUCT|TUPLE)\(.*\)\[\]\)", re.DOTALL)
+_MAP_AS_ARRAY = re.compile(r"UNNEST\(\) can only be applied to lists, .* not MAP\(", re.DOTALL)
 # a row's field is looked for when the query is bound, where an array's item is when it runs
 _FIELD_BY_NUMBER = re.compile(rf'"index" argument in function "\w+" must be a constant|{SUBSCRIPT_MARK}')
 _ALLOWED = (
@@ -52,29 +54,34 @@ class Reading:
 
     Attributes:
         rows_into_two: UNNEST into two columns takes an array of rows, not a map.
+        maps_into_none: UNNEST without names takes a map, not an array.
         fields_by_number: a subscript is the number of a row's field, not an array's or a map's.
     """
 
     rows_into_two: bool = False
+    maps_into_none: bool = False
     fields_by_number: bool = False
 
     def after(self, error: str) -> Reading:
         """The reading to try when this one has failed; the same one when the query is wrong."""
         if _TWO_COLUMNS_OF_ROWS.search(error):
             return replace(self, rows_into_two=True)
+        if _MAP_AS_ARRAY.search(error):
+            return replace(self, maps_into_none=True)
         if _FIELD_BY_NUMBER.search(error):
             return replace(self, fields_by_number=True)
         return self
 
 
-def rewrite(tree: exp.Expr, reading: Reading) -> None:
-    """Rewrites the query's expressions in place.
+def rewrite(tree: exp.Expr, reading: Reading, *, shown: bool) -> None:
+    """Rewrites the query's expressions in place; `shown` as in `settle_zones`.
 
     Raises:
         QueryFailedError: what is not covered, by its name; a function that Athena does not have.
     """
     _lower(tree)
     _refuse(tree)
+    settle_zones(tree, shown=shown)
     _rewrite_expressions(tree, reading)
 
 
@@ -93,6 +100,12 @@ def _refuse(tree: exp.Expr) -> None:
     for node in tree.walk():
         if (name := _REFUSED.get(type(node))) is not None:
             raise not_supported(name, grammar.position_of(node))
+        if isinstance(node, exp.Star) and any(node.args.values()):
+            raise QueryFailedError(None, "mismatched input: Athena's * takes no EXCLUDE, REPLACE or RENAME")
+        if isinstance(node, exp.Group) and node.args.get("all"):
+            raise QueryFailedError(None, "mismatched input 'ALL': GROUP BY ALL is not of Athena")
+        if isinstance(node, exp.LimitOptions) and node.args.get("with_ties"):
+            raise not_supported("FETCH FIRST … WITH TIES")
         if isinstance(node, exp.Func) and not isinstance(node, _ALLOWED):
             raise not_supported(node.sql_name().lower(), grammar.position_of(node))
         if isinstance(node, exp.Placeholder):
@@ -104,7 +117,7 @@ def _refuse(tree: exp.Expr) -> None:
 def _rewrite_expressions(tree: exp.Expr, reading: Reading) -> None:
     for node in reversed(list(tree.walk())):
         if isinstance(node, exp.Unnest):
-            _rewrite_unnest(node, rows_into_two=reading.rows_into_two)
+            _rewrite_unnest(node, reading)
             continue
         if isinstance(node, exp.Bracket) and reading.fields_by_number:
             continue
@@ -145,79 +158,6 @@ def _rewrite_substring(node: exp.Substring) -> exp.Expr:
     return call("athena_substr", *(part for part in parts if part is not None))
 
 
-def _rewrite_call(node: exp.Anonymous) -> None:
-    name = str(node.this).lower()
-    function = FUNCTIONS.get(name)
-    if function is None and name in KNOWN_ELSEWHERE:
-        raise not_supported(f"the function {name}", grammar.position_of(node))
-    if function is None:
-        raise QueryFailedError(
-            "FUNCTION_NOT_FOUND", f"Function '{name}' not registered", position=grammar.position_of(node)
-        )
-    arguments, distinct, order = _unwrapped(node.expressions)
-    if not function.low <= len(arguments) <= function.high:
-        raise QueryFailedError(
-            "FUNCTION_NOT_FOUND",
-            f"Unexpected parameters for function {name}: {len(arguments)} given, "
-            f"{function.low}{'' if function.low == function.high else f' to {function.high}'} expected",
-            position=grammar.position_of(node),
-        )
-    made = function.build(name, arguments)
-    if function.aggregate and isinstance(made, exp.Anonymous):
-        if order is not None:
-            made.expressions[-1].replace(
-                exp.Order(this=made.expressions[-1].copy(), expressions=order.expressions)
-            )
-        if distinct:
-            made.set("expressions", [exp.Distinct(expressions=list(made.expressions))])
-    if name == "avg":
-        _keep_decimals(node, made)
-        return
-    node.replace(_finished(name, made))
-
-
-def _finished(name: str, made: exp.Expr) -> exp.Expr:
-    return call("athena_distinct_entries", made) if name == "map_agg" else made
-
-
-def _unwrapped(arguments: list[exp.Expr]) -> tuple[list[exp.Expr], bool, exp.Order | None]:
-    """The arguments without DISTINCT and ORDER BY, which sqlglot wraps around them."""
-    order: exp.Order | None = None
-    distinct = False
-    plain = list(arguments)
-    if len(plain) == 1 and isinstance(plain[0], exp.Order):
-        order = plain[0]
-        plain = [order.this]
-    if len(plain) == 1 and isinstance(plain[0], exp.Distinct):
-        distinct = True
-        plain = list(plain[0].expressions)
-    if plain and isinstance(plain[-1], exp.Order):
-        order = plain[-1]
-        plain[-1] = order.this
-    return plain, distinct, order
-
-
-def _keep_decimals(node: exp.Anonymous, made: exp.Expr) -> None:
-    """The mean of decimals is a decimal; a quantile over no row has the type that the mean should have."""
-    node.replace(made)
-    top: exp.Expr = made
-    while isinstance(top.parent, (exp.Filter, exp.Window, exp.IgnoreNulls)) and top.arg_key == "this":
-        top = top.parent
-    sample = top.copy()
-    inner = sample if isinstance(sample, exp.Anonymous) else next(sample.find_all(exp.Anonymous, bfs=True))
-    values = inner.expressions
-    value = values[0].expressions[0] if isinstance(values[0], exp.Distinct) else values[0]
-    never = exp.Filter(
-        this=call("quantile_cont", value.copy(), exp.Literal.number("0.5")),
-        expression=exp.Where(this=exp.false()),
-    )
-    if isinstance(sample, exp.Window):
-        sample.set("this", never)
-    else:
-        sample = never
-    top.replace(call("cast_to_type", top.copy(), sample))
-
-
 def _move_ignore_nulls(node: exp.IgnoreNulls) -> None:
     """`f(x) IGNORE NULLS` is `f(x IGNORE NULLS)` in DuckDB."""
     made = node.this
@@ -227,14 +167,21 @@ def _move_ignore_nulls(node: exp.IgnoreNulls) -> None:
         node.replace(made)
 
 
-def _rewrite_unnest(node: exp.Unnest, *, rows_into_two: bool) -> None:
+def _join_with_nothing(node: exp.GroupConcat) -> None:
+    """LISTAGG without a separator has none, where DuckDB puts a comma."""
+    if node.args.get("separator") is None:
+        node.set("separator", exp.Literal.string(""))
+
+
+def _rewrite_unnest(node: exp.Unnest, reading: Reading) -> None:
     """UNNEST becomes a lateral SELECT, which pads unequal arrays with NULL as Athena does."""
     alias = node.args.get("alias")
     names = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
     values = list(node.expressions)
     offset = node.args.get("offset")
-    spread = len(values) == 1 and (len(names) > 2 or (len(names) == 2 and rows_into_two))
-    if len(values) == 1 and len(names) == 2 and not spread:
+    spread = len(values) == 1 and (len(names) > 2 or (len(names) == 2 and reading.rows_into_two))
+    is_map = len(names) == 2 or (not names and reading.maps_into_none)
+    if len(values) == 1 and is_map and not spread:
         values = [call("map_keys", values[0].copy()), call("map_values", values[0].copy())]
     if names and len(names) != len(values) and not spread:
         raise not_supported(f"UNNEST of {len(values)} values into {len(names)} columns")
@@ -247,7 +194,7 @@ def _rewrite_unnest(node: exp.Unnest, *, rows_into_two: bool) -> None:
             exp.alias_(call("unnest", value.copy()), name, quoted=True)
             for value, name in zip(values, made, strict=True)
         ]
-    if offset is not None:
+    if offset:  # sqlglot says False without ORDINALITY
         projections.append(call("generate_subscripts", values[0].copy(), exp.Literal.number(1)))
         names = [*names, offset.name if isinstance(offset, exp.Expr) else "ordinality"] if names else []
     renamed = exp.TableAlias(
@@ -257,7 +204,7 @@ def _rewrite_unnest(node: exp.Unnest, *, rows_into_two: bool) -> None:
 
 
 _REWRITES: tuple[tuple[type[Any], Callable[[Any], None]], ...] = (
-    (exp.Anonymous, _rewrite_call),
+    (exp.Anonymous, rewrite_call),
     (exp.Cast, _replacing(rewrite_cast)),
     (exp.Extract, _replacing(rewrite_extract)),
     (exp.Div, _replacing(lambda node: call("athena_div", node.this, node.expression))),
@@ -266,6 +213,7 @@ _REWRITES: tuple[tuple[type[Any], Callable[[Any], None]], ...] = (
     (exp.Sub, _replacing(_rewrite_sum)),
     (exp.IgnoreNulls, _move_ignore_nulls),
     (exp.AtTimeZone, _replacing(rewrite_zone)),
+    (exp.GroupConcat, _join_with_nothing),
     (exp.Bracket, _replacing(_rewrite_subscript)),
     (exp.Substring, _replacing(_rewrite_substring)),
     (exp.ParseJSON, _replacing(lambda node: call("athena_json_parse", node.this))),

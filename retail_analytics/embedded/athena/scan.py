@@ -16,7 +16,8 @@ from retail_analytics.embedded.athena.column_types import duckdb_type
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
 from retail_analytics.embedded.athena.objects import OBJECT_FOLDER, folder_of
 from retail_analytics.embedded.athena.projection import is_projected, projected_partitions
-from retail_analytics.embedded.athena.readers import format_of, quoted
+from retail_analytics.embedded.athena.quoting import quoted
+from retail_analytics.embedded.athena.readers import format_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

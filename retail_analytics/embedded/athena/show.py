@@ -27,11 +27,10 @@ _IN = {"IN", "FROM"}
 
 
 def databases(session: Session, sql: str) -> Answer:
-    """SHOW DATABASES [LIKE 'pattern']."""
+    """SHOW DATABASES [LIKE 'regular expression']."""
     pattern = _pattern(grammar.tokens(sql)[2:])
-    return text_result(
-        session, [(name,) for name in _like(session.catalog.databases(), pattern)], ("database_name",)
-    )
+    names = [name for name in session.catalog.databases() if pattern is None or _matches(pattern, name)]
+    return text_result(session, [(name,) for name in names], ("database_name",))
 
 
 def tables(session: Session, sql: str) -> Answer:
@@ -66,17 +65,30 @@ def partitions(session: Session, sql: str) -> Answer:
 
 
 def columns(session: Session, sql: str) -> Answer:
-    """SHOW COLUMNS IN table."""
-    table = _table(session, sql, 3)
+    """SHOW COLUMNS IN table [IN database]."""
+    found = grammar.tokens(sql)
+    if (
+        len(found) == len(["SHOW", "COLUMNS", "IN", "table", "IN", "database"])
+        and found[-2].text.upper() in _IN
+    ):
+        table = session.table(f"{found[-1].text}.{found[3].text}", grammar.token_position(found[3]))
+    else:
+        table = _table(session, sql, 3)
     return text_result(
         session, [(f"{column.name:<20}",) for column in (*table.columns, *table.keys)], ("field",)
     )
 
 
 def properties(session: Session, sql: str) -> Answer:
-    """SHOW TBLPROPERTIES table."""
-    table = _table(session, sql, 2)
+    """SHOW TBLPROPERTIES table [('property')]."""
+    found = grammar.tokens(sql)
+    at = next((index for index, token in enumerate(found) if token.text == "("), len(found))
+    table = _table(session, sql[: found[at].start] if at < len(found) else sql, 2)
     lines = [(f"{name}\t{value}",) for name, value in sorted(table.parameters.items())]
+    if at + 1 < len(found):
+        name = found[at + 1].text
+        missing = f"Table {table.full_name} does not have property: {name}"
+        lines = [(table.parameters.get(name, missing),)]
     return text_result(session, lines, ("prpt_name",))
 
 
@@ -85,6 +97,10 @@ def describe(session: Session, sql: str) -> Answer:
     found = grammar.tokens(sql)
     if len(found) > 1 and found[1].text.upper() in {"EXTENDED", "FORMATTED", "INPUT", "OUTPUT"}:
         raise not_supported(f"DESCRIBE {found[1].text.upper()}")
+    names = [token for token in found[1:] if token.text != "."]
+    dots = len(found) - 1 - len(names)
+    if len(names) != dots + 1:
+        raise not_supported("DESCRIBE of a partition, a column or a database")
     table = _table(session, sql, 1)
     lines = [_described(column) for column in (*table.columns, *table.keys)]
     if table.keys:
@@ -118,11 +134,12 @@ def create_table(session: Session, sql: str) -> Answer:
             "NOT_SUPPORTED", f"{table.full_name} is a view, not a table: use SHOW CREATE VIEW"
         )
     definition = session.catalog.definition(table.database, table.name) or {}
-    output = (definition.get("StorageDescriptor") or {}).get("OutputFormat") or ""
-    return text_result(session, [(line,) for line in _ddl(table, output)], ("createtab_stmt",))
+    storage = definition.get("StorageDescriptor") or {}
+    output, buckets = storage.get("OutputFormat") or "", int(storage.get("NumberOfBuckets") or 0)
+    return text_result(session, [(line,) for line in _ddl(table, output, buckets)], ("createtab_stmt",))
 
 
-def _ddl(table: Table, output_format: str) -> list[str]:
+def _ddl(table: Table, output_format: str, buckets: int) -> list[str]:
     lines = [f"CREATE EXTERNAL TABLE `{table.full_name}`(", *_column_lines(table.columns)]
     if table.parameters.get("comment"):
         lines += ["COMMENT ", f"  {_literal(table.parameters['comment'])}"]
@@ -133,7 +150,7 @@ def _ddl(table: Table, output_format: str) -> list[str]:
             "CLUSTERED BY ( ",
             *[f"  {name}" for name in table.buckets][:-1],
             f"  {table.buckets[-1]}) ",
-            "INTO 1 BUCKETS",
+            f"INTO {buckets} BUCKETS",
         ]
     lines += ["ROW FORMAT SERDE ", f"  {_literal(table.serde)} "]
     if table.serde_properties:
@@ -196,6 +213,14 @@ def _pattern(rest: list[Token]) -> str | None:
     if rest and rest[0].text.upper() == "LIKE":
         rest = rest[1:]
     return rest[0].text if rest else None
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a database's name matches, where `.*` stands for anything, and so does `*` alone."""
+    try:
+        return re.fullmatch(re.sub(r"(?<!\.)\*", ".*", pattern), name, re.IGNORECASE) is not None
+    except re.error as error:
+        raise QueryFailedError(None, f"FAILED: ParseException the pattern '{pattern}': {error}") from error
 
 
 def _like(names: list[str], pattern: str | None) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retail_analytics.embedded.athena import ctas, ddl, grammar, prepared, show
+from retail_analytics.embedded.athena import alter, ctas, ddl, grammar, prepared, show
 from retail_analytics.embedded.athena.errors import (
     Position,
     mismatched_input,
@@ -89,7 +89,7 @@ def _follows_as(found: list[Token], index: int) -> bool:
 
 def _select(session: Session, sql: str) -> tuple[Result, bytes | None]:
     tree = grammar.bind(grammar.parse(sql), session.request.parameters)
-    return run_query(session, plan_query(session, tree))
+    return run_query(session, plan_query(session, tree, shown=True))
 
 
 def _explain(session: Session, sql: str) -> tuple[Result, bytes | None]:
@@ -122,7 +122,7 @@ _STATEMENTS: dict[tuple[str, ...], Statement] = {
     ("DROP", "SCHEMA"): Statement("DDL", "DROP_DATABASE", ".txt", ddl.drop_database),
     ("DROP", "TABLE"): Statement("DDL", "DROP_TABLE", ".txt", ddl.drop_table),
     ("DROP", "VIEW"): Statement("DDL", "DROP_VIEW", ".txt", ddl.drop_view),
-    ("ALTER", "TABLE"): Statement("DDL", "ALTER_TABLE", ".txt", ddl.alter_table),
+    ("ALTER", "TABLE"): Statement("DDL", "ALTER_TABLE", ".txt", alter.alter_table),
     ("MSCK", "REPAIR", "TABLE"): Statement("DDL", "MSCK_REPAIR_TABLE", ".txt", ddl.repair_table),
     ("SHOW", "DATABASES"): Statement("UTILITY", "SHOW_DATABASES", ".txt", show.databases),
     ("SHOW", "SCHEMAS"): Statement("UTILITY", "SHOW_DATABASES", ".txt", show.databases),

@@ -52,6 +52,7 @@ def _question(name: str, fails: str) -> str:
 
 QUESTIONS = (
     _question("alike", "|".join(f"{pattern}~{_OTHERS[kind]}" for kind, pattern in _KINDS.items())),
+    _question("dates", "DATE~DATE"),
     _question("condition", f"{_OTHERS['boolean']}~.*"),
     _question("joined", f"{_OTHERS['text']}~{_KNOWN}|VARCHAR~{_OTHERS['text']}"),
 )
@@ -76,11 +77,14 @@ Shapes = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 class Verdicts:
     """Queries that were found strict: asking about each costs as much as binding it twice more.
 
-    A verdict rests on types, so that queries that differ in the values of their literals alone, over tables
-    of the same columns, share one.
+    A verdict rests on types, so that queries over tables of the same columns share one when they differ in the
+    values of their literals alone, or in how often such a thing stands in a list or an OR: a query of another
+    hundred hours is no other query.
     """
 
     _MOST = 2000
+    _SAME_IN_LIST = re.compile(r"(''|\b1(?:\.0)?(?:e0)?)(?:, \1)+")
+    _SAME_IN_OR = re.compile(r"(\((?:[^()]|\([^()]*\))*\))(?: OR \1)+")
     _TOKEN = re.compile(r"""("(?:[^"]|"")*")|'(?:[^']|'')*'|\b\d+(\.\d+)?(?:[eE]([+-]?\d+))?\b""")
 
     def __init__(self) -> None:
@@ -110,7 +114,8 @@ class Verdicts:
                 return "''"
             return "1" + (".0" if fraction else "") + ("e0" if exponent else "")
 
-        return cls._TOKEN.sub(kind, sql)
+        outline = cls._SAME_IN_LIST.sub(r"\1", cls._TOKEN.sub(kind, sql))
+        return cls._SAME_IN_OR.sub(r"\1", outline)
 
 
 @dataclass
@@ -156,6 +161,7 @@ def refuse_leniencies(
         QueryFailedError: TYPE_MISMATCH, FUNCTION_NOT_FOUND (for `||`) or COLUMN_NOT_FOUND.
     """
     _refuse_aliases(cursor, tree, locate)
+    _refuse_hidden_orders(tree)
     probe, questions = tree.copy(), _Questions()
     # the operands are asked about as they were: a question in each copy of a question would not end
     for node, original in reversed(list(zip(probe.walk(), tree.walk(), strict=True))):
@@ -207,12 +213,29 @@ def _conditions(questions: _Questions, node: exp.Expr) -> Iterator[exp.Expr | No
         text = f"{clause} clause must evaluate to a boolean: actual type {{0}}"
         yield questions.ask("TYPE_MISMATCH", text, node, "condition", node.this)
     else:
-        what, values = _alternatives(node)
-        for value in values[1:]:
-            text = f"All {what} must be the same type or coercible to a common type. Cannot find common type "
-            yield questions.ask(
-                "TYPE_MISMATCH", text + "between {0} and {1}", node, "alike", values[0], value
-            )
+        if isinstance(node, exp.Sub):
+            text = "{0} - {1}, an interval, is not supported by the embedded Athena: use date_diff"
+            yield questions.ask("NOT_SUPPORTED", text, node, "dates", node.this, node.expression)
+        for term in _terms(node):
+            text = "Logical expression term must evaluate to a boolean (actual: {0})"
+            yield questions.ask("TYPE_MISMATCH", text, node, "condition", term)
+        yield from _alike_alternatives(questions, node)
+
+
+def _alike_alternatives(questions: _Questions, node: exp.Expr) -> Iterator[exp.Expr | None]:
+    what, values = _alternatives(node)
+    for value in values[1:]:
+        text = f"All {what} must be the same type or coercible to a common type. Cannot find common type "
+        yield questions.ask("TYPE_MISMATCH", text + "between {0} and {1}", node, "alike", values[0], value)
+
+
+def _terms(node: exp.Expr) -> list[exp.Expr]:
+    """What AND, OR and NOT hold, unless it is boolean by its form."""
+    if not isinstance(node, (exp.And, exp.Or, exp.Not)):
+        return []
+    sides = (node.this, node.args.get("expression"))
+    known = (exp.Predicate, exp.Connector, exp.Not, exp.Paren)
+    return [side for side in sides if side is not None and not isinstance(side, known)]
 
 
 def _alternatives(node: exp.Expr) -> tuple[str, list[exp.Expr]]:
@@ -239,6 +262,26 @@ def _place(node: exp.Expr) -> Position | None:
         if "line" in part.meta:
             return grammar.position_of(part)
     return None
+
+
+def _refuse_hidden_orders(tree: exp.Expr) -> None:
+    """`SELECT DISTINCT a … ORDER BY b`: which of its b's would a row be sorted by?"""
+    for select in tree.find_all(exp.Select):
+        order = select.args.get("order")
+        if order is None or not select.args.get("distinct") or select.is_star:
+            continue
+        shown = [*select.expressions, *(item.unalias() for item in select.expressions)]
+        names = {one.alias_or_name for item in select.expressions for one in (item, item.unalias())}
+        for ordered in order.expressions:
+            key = ordered.this
+            is_shown = key in shown or (isinstance(key, exp.Column) and key.name in names)
+            if isinstance(key, exp.Literal) or is_shown:
+                continue
+            raise QueryFailedError(
+                "EXPRESSION_NOT_IN_DISTINCT",
+                "For SELECT DISTINCT, ORDER BY expressions must appear in select list",
+                position=_place(key),
+            )
 
 
 def _refuse_aliases(

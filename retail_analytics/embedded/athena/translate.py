@@ -20,6 +20,7 @@ from sqlglot import exp
 
 from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
+from retail_analytics.embedded.athena.lookups import gather_lookups
 from retail_analytics.embedded.athena.metadata import metadata_view
 from retail_analytics.embedded.athena.pruning import predicate_for
 from retail_analytics.embedded.athena.rewriting import ANONYMOUS, Reading, rewrite
@@ -57,8 +58,15 @@ class Plan:
         return tuple(name or f"_col{index}" for index, name in enumerate(self.names))
 
 
-def plan_query(session: Session, tree: exp.Expr, *, depth: int = 0) -> Plan:
-    """Rewrites a query and has DuckDB bind it, which finds what is wrong with names and types."""
+def plan_query(session: Session, tree: exp.Expr, *, depth: int = 0, shown: bool = False) -> Plan:
+    """Rewrites a query and has DuckDB bind it, which finds what is wrong with names and types.
+
+    Args:
+        session: the running query.
+        tree: the query.
+        depth: in how many views it stands.
+        shown: whether its columns are printed, so that timestamps keep their zones.
+    """
 
     def locate(name: str) -> Position | None:
         return grammar.locate(tree, name)
@@ -66,7 +74,7 @@ def plan_query(session: Session, tree: exp.Expr, *, depth: int = 0) -> Plan:
     reading = Reading()
     while True:
         try:
-            sql, relation = _bound(session, tree.copy(), depth, reading)
+            sql, relation = _bound(session, tree.copy(), depth, reading, shown=shown)
             break
         except duckdb.Error as error:
             if (following := reading.after(str(error))) == reading:
@@ -78,9 +86,10 @@ def plan_query(session: Session, tree: exp.Expr, *, depth: int = 0) -> Plan:
 
 
 def _bound(
-    session: Session, tree: exp.Expr, depth: int, reading: Reading
+    session: Session, tree: exp.Expr, depth: int, reading: Reading, *, shown: bool
 ) -> tuple[str, duckdb.DuckDBPyRelation]:
-    rewrite(tree, reading)
+    rewrite(tree, reading, shown=shown)
+    gather_lookups(tree)
     _resolve_tables(session, tree, depth)
     _name_columns(tree)
     sql = grammar.to_duckdb(tree)

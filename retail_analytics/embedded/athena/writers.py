@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from retail_analytics.embedded.athena.errors import QueryFailedError, not_supported
-from retail_analytics.embedded.athena.readers import literal, quoted
+from retail_analytics.embedded.athena.quoting import literal, quoted
 from retail_analytics.embedded.athena.scan import NULL_PARTITION
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BUCKET = "lake"
 REGION = "us-east-1"
-_DEADLINE_SECONDS = 60
+_DEADLINE_SECONDS = 120
 
 
 class NoStatements:

@@ -164,7 +164,7 @@ def test_a_body_that_is_not_json_is_a_bad_request(cloud: Cloud) -> None:
         "Authorization": "AWS4-HMAC-SHA256 Credential=x/20261122/us-east-1/athena/aws4_request, "
         "SignedHeaders=host, Signature=x",
     }
-    answer = requests.post(cloud.endpoint, data="not json", headers=headers, timeout=10)
+    answer = requests.post(cloud.endpoint, data="not json", headers=headers, timeout=120)
     assert answer.status_code == 400
     assert answer.json()["__type"] == "SerializationException"
 
@@ -323,5 +323,5 @@ def test_only_the_last_executions_are_kept(cloud: Cloud, monkeypatch: pytest.Mon
 
 def test_reset_forgets_everything(cloud: Cloud) -> None:
     query_id = cloud.start(ENDLESS)
-    requests.post(f"{cloud.endpoint}/moto-api/reset", timeout=30)
+    requests.post(f"{cloud.endpoint}/moto-api/reset", timeout=120)
     assert "was not found" in refused(cloud.client("athena").get_query_execution, QueryExecutionId=query_id)

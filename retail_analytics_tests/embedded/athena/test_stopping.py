@@ -16,7 +16,7 @@ from retail_analytics_tests.embedded.coverage import covers
 if TYPE_CHECKING:
     from pathlib import Path
 
-_DEADLINE_SECONDS = 60
+_DEADLINE_SECONDS = 120
 SLOW = (
     "SELECT x * y AS n, x % 50 AS p FROM UNNEST(sequence(1, 9000)) AS t(x) "
     "CROSS JOIN UNNEST(sequence(1, 9000)) AS u(y)"

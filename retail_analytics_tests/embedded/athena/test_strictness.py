@@ -110,6 +110,24 @@ def test_a_verdict_is_of_queries_that_differ_in_values_alone(other: str, known: 
     assert not verdicts.knows(other, None)
 
 
+@pytest.mark.parametrize(
+    ("other", "known"),
+    [
+        ("SELECT 1 FROM t WHERE ((d = 7 AND h IN (1, 2, 3)))", True),
+        (
+            "SELECT 1 FROM t WHERE ((d = 7 AND h IN (1)) OR (d = 8 AND h IN (2, 3)) OR (d = 9 AND h IN (4)))",
+            True,
+        ),
+        ("SELECT 1 FROM t WHERE ((d = 7 AND h IN (1, '2')) OR (d = 8 AND h IN (2)))", False),
+        ("SELECT 1 FROM t WHERE ((d = 7 AND h IN (1)) OR (e = 8 AND h IN (2)))", False),
+    ],
+)
+def test_a_verdict_is_of_lists_and_ors_of_whatever_length(other: str, known: bool) -> None:
+    verdicts = Verdicts()
+    verdicts.note("SELECT 1 FROM t WHERE ((d = 1 AND h IN (1, 2)) OR (d = 2 AND h IN (0)))", SHAPES)
+    assert verdicts.knows(other, SHAPES) is known
+
+
 def test_names_in_quotes_are_no_literals_whatever_they_hold() -> None:
     verdicts = Verdicts()
     verdicts.note("""SELECT "it's" FROM t WHERE "a" = 'x'""", SHAPES)
