@@ -74,11 +74,14 @@ def of_day(result: DayResult, settings: Settings) -> Metadata:
         "state": dg.MetadataValue.text(result.state),
         "rows": dg.MetadataValue.int(result.rows),
     }
-    if result.state in ("published", "same"):
+    if result.query_id:
         metadata |= {
             "repeated across hours": dg.MetadataValue.int(result.repeated),
             "bytes": dg.MetadataValue.int(result.bytes),
             "Athena query": dg.MetadataValue.text(result.query_id),
+        }
+    if result.state in ("published", "same"):
+        metadata |= {
             "data scanned (bytes)": dg.MetadataValue.int(result.scanned_bytes),
             "estimated cost (USD)": dg.MetadataValue.float(usd(result.scanned_bytes, settings)),
         }

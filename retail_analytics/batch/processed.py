@@ -150,13 +150,18 @@ def make_plan(pipeline: Pipeline, name: str, days: Sequence[date]) -> Plan:
             settled[day] = DayResult(day, "empty")
             gone += [day] if there else []
         elif there and there.parameters.get("inputs") == fingerprint(declared, inputs[day]):
-            settled[day] = DayResult(day, "unchanged", rows=int(there.parameters.get("rows", "0")))
+            settled[day] = _noted(day, there)
     return Plan(
         inputs={day: found for day, found in inputs.items() if day not in settled},
         gone=tuple(gone),
         settled=settled,
         published=published,
     )
+
+
+def _noted(day: date, partition: Partition) -> DayResult:
+    number = {name: int(partition.parameters.get(name, "0")) for name in ("rows", "repeated", "bytes")}
+    return DayResult(day, "unchanged", **number, query_id=partition.parameters.get("query_id", ""))
 
 
 def _published(pipeline: Pipeline, name: str, days: Sequence[date]) -> dict[date, Partition]:
@@ -215,6 +220,7 @@ def _publish(
                 "inputs": made_from[day],
                 "content": result.content,
                 "rows": str(result.rows),
+                "repeated": str(result.repeated),
                 "bytes": str(result.bytes),
                 "query_id": result.query_id,
             },

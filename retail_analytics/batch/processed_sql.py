@@ -6,8 +6,8 @@ partitions a day reads (``processed_inputs.py``) and when a day is made (``proce
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retail_analytics.batch.compaction_sql import query_type
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from retail_analytics.feeds.declaration import ProcessedTable
     from retail_analytics.lake.partitions import Partition
 
-_COMMENT = re.compile(r"--[^\n]*")
+_STATEMENTS = Path(__file__).parent / "statements"
 _CELL_END, _NULL = 31, 30  # what ASCII has for it; no text of a retailer's does
 _DIGITS = 15  # hexadecimal digits that a bigint holds, and so how much of a hash one sum takes
 
@@ -70,85 +70,72 @@ def hours_and_days(partitions: Iterable[Partition], days: str) -> str:
 
 def processed_select(declared: ProcessedTable, reading: Reading) -> str:
     """The SELECT of a processed table over these days, its columns cast to what is declared."""
-    body = _COMMENT.sub("", declared.sql.read_text()).strip()
-    columns = ",\n    ".join(
+    columns = [
         f"CAST({sql.identifier(name)} AS {query_type(type_)}) AS {sql.identifier(name)}"
         for name, type_, _ in declared.columns
-    )
-    made = body.format(
+    ]
+    made = sql.statement(
+        declared.sql,
         source=reading.source,
         days=reading.read,
         made=days_predicate(reading.days),
         asked=reading.asked,
-        lookback_days=declared.lookback_days,
+        lookback_days=str(declared.lookback_days),
     )
-    return f"SELECT\n    {columns},\n    event_day\nFROM (\n{made}\n) AS made"
+    return sql.statement(_STATEMENTS / "processed.sql", columns=_listed(columns), made=made)
 
 
 def audit_select(declared: ProcessedTable, reading: Reading, written: str) -> str:
-    """Source and table side by side, a row a day.
-
-    Columns: ``event_day`` as text; ``repeated``; ``rows``; ``content``, a digest of the rows whatever their
-    order; and ``source_i``/``target_i`` for each measure.
-    """
-    picked = ["CAST(source.event_day AS varchar) AS event_day", "source.repeated", 'target."rows"']
-    picked += ["target.content"]
-    picked += [f"source.source_{i}, target.target_{i}" for i in range(len(declared.measures))]
-    return f"""WITH source AS (
-{source_sums(declared, reading)}
-),
-hashed AS (
-    SELECT *, to_hex(md5(to_utf8({_row_text(declared)}))) AS hashed FROM {written}
-),
-target AS (
-    SELECT {", ".join(["event_day", 'count(*) AS "rows"', f"{_content()} AS content", *_targets(declared)])}
-    FROM hashed GROUP BY event_day
-)
-SELECT {", ".join(picked)}
-FROM source LEFT JOIN target ON target.event_day = source.event_day
-ORDER BY 1"""
+    """Source and table side by side, a row a day: see ``statements/processed_audit.sql``."""
+    return sql.statement(
+        _STATEMENTS / "processed_audit.sql",
+        source=source_sums(declared, reading),
+        written=written,
+        row_text=_row_text(declared),
+        digits=str(_DIGITS),
+        targets=_listed(_targets(declared)),
+        compared=_listed(f"source.source_{i}, target.target_{i}" for i, _ in enumerate(declared.measures)),
+    )
 
 
 def source_sums(declared: ProcessedTable, reading: Reading) -> str:
-    """The measures over the source, a row a day: ``event_day``, ``repeated`` and ``source_i``.
-
-    Where the source is the compacted hours, each record counts once a day, in the first hour that has it.
-    """
+    """The measures over the source, a row a day: ``event_day``, ``repeated`` and ``source_i``."""
     delivery = (
         "CASE WHEN record_id IS NULL THEN 1"
         " ELSE row_number() OVER (PARTITION BY event_day, record_id ORDER BY year, month, day, hour) END"
         if declared.source is None
         else "1"
     )
-    sums = [
-        f"sum(CASE WHEN delivery = 1 THEN CAST({measure.source} AS decimal(38, 4)) END) AS source_{index}"
-        for index, measure in enumerate(declared.measures)
-    ]
-    predicate = reading.read if declared.of_window else reading.own
-    daily = f"""    SELECT {", ".join(["event_day", "count_if(delivery > 1) AS repeated", *sums])}
-    FROM (SELECT *, {delivery} AS delivery FROM {reading.source} WHERE {predicate}) AS delivered
-    GROUP BY event_day"""
-    return _over_windows(declared, reading, daily) if declared.of_window else daily
-
-
-def _over_windows(declared: ProcessedTable, reading: Reading, daily: str) -> str:
-    """Daily sums summed over the window of each day that is made."""
-    sums = [f"sum(daily.source_{index}) AS source_{index}" for index, _ in enumerate(declared.measures)]
-    return f"""    SELECT {", ".join(["asked.as_of AS event_day", "sum(daily.repeated) AS repeated", *sums])}
-    FROM (SELECT as_of FROM UNNEST({reading.asked}) AS listed (as_of)) AS asked
-    INNER JOIN (
-{daily}
-    ) AS daily
-        ON daily.event_day <= asked.as_of
-        AND daily.event_day >= date_add('day', -{declared.lookback_days}, asked.as_of)
-    GROUP BY asked.as_of"""
+    daily = sql.statement(
+        _STATEMENTS / "daily_sums.sql",
+        source=reading.source,
+        delivery=delivery,
+        predicate=reading.read if declared.of_window else reading.own,
+        sums=_listed(
+            f"sum(CASE WHEN delivery = 1 THEN CAST({measure.source} AS decimal(38, 4)) END) AS source_{index}"
+            for index, measure in enumerate(declared.measures)
+        ),
+    )
+    if not declared.of_window:
+        return daily
+    return sql.statement(
+        _STATEMENTS / "window_sums.sql",
+        daily=daily,
+        asked=reading.asked,
+        lookback_days=str(declared.lookback_days),
+        sums=_listed(
+            f"sum(daily.source_{index}) AS source_{index}" for index, _ in enumerate(declared.measures)
+        ),
+    )
 
 
 def target_sums(declared: ProcessedTable, table: str, days: Sequence[date]) -> str:
     """The measures over the processed table, a row a day: ``event_day`` and ``target_i``."""
-    return (
-        f"SELECT {', '.join(['event_day', *_targets(declared)])}"
-        f" FROM {table} WHERE {days_predicate(days)} GROUP BY event_day"
+    return sql.statement(
+        _STATEMENTS / "target_sums.sql",
+        sums=_listed(_targets(declared)),
+        table=table,
+        days=days_predicate(days),
     )
 
 
@@ -166,10 +153,5 @@ def _row_text(declared: ProcessedTable) -> str:
     return f"concat_ws(chr({_CELL_END}), {cells})"
 
 
-def _content() -> str:
-    """The rows' hashes, summed: the same whatever their order, another where a row is another."""
-    first, second = (
-        f"CAST(sum(CAST(from_base(substr(hashed, {start}, {_DIGITS}), 16) AS decimal(38, 0))) AS varchar)"
-        for start in (1, 1 + _DIGITS)
-    )
-    return f"concat({first}, '-', {second})"
+def _listed(parts: Iterable[str]) -> str:
+    return ",\n    ".join(parts)

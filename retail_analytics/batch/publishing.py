@@ -85,8 +85,8 @@ def publish(
     """Publish audited hours of one staged write.
 
     Returns:
-        Their results as they were noted; ``failed`` for those of which Glue refused a partition: readers keep
-        what they had of these, and the others are published.
+        Their results as they were noted; ``failed`` for those whose rejects failed their audit, and those of
+        which Glue refused a partition: readers keep what they had of these, and the others are published.
     """
     if not good:
         return []
@@ -108,14 +108,15 @@ def publish(
 
 
 def _refused_in(
-    step: Callable[[Pipeline, Sequence[HourResult]], None], pipeline: Pipeline, results: Sequence[HourResult]
-) -> dict[datetime, str]:
-    """Take a step for these hours; why Glue refused a partition of an hour, for those of which it did."""
+    step: Callable[[Pipeline, Sequence[HourResult]], Mapping[datetime, str] | None],
+    pipeline: Pipeline,
+    results: Sequence[HourResult],
+) -> Mapping[datetime, str]:
+    """Take a step for these hours; why an hour was not accepted, for those that the step or Glue refused."""
     try:
-        step(pipeline, results)
+        return step(pipeline, results) or {}
     except CatalogError as error:
         return {_hour_of(values): f"Glue refused it: {reason}" for values, reason in error.refused.items()}
-    return {}
 
 
 def _hour_of(values: Values) -> datetime:
@@ -179,32 +180,43 @@ def withdraw(
     return {result.hour: result for result in results}
 
 
-def _put_rejects(pipeline: Pipeline, good: Sequence[HourResult], had: Collection[Values]) -> None:
-    """Write and publish the rejects of those hours that have some."""
+def _put_rejects(
+    pipeline: Pipeline, good: Sequence[HourResult], had: Collection[Values]
+) -> Mapping[datetime, str] | None:
+    """Write, audit and publish the rejects of those hours that have some; why, of those that were not."""
     feed, settings = pipeline.feed, pipeline.settings
-    with_rejects = {result.hour: result.digest for result in good if result.counts.rejected}
+    with_rejects = [result for result in good if result.counts.rejected]
     if not with_rejects:
-        return
+        return None
     with staging.staged(
         pipeline,
         root=f"rejects/{feed.name}/",
         name=hashlib.blake2b("".join(r.digest for r in good).encode(), digest_size=8).hexdigest(),
-        select=compaction_sql.rejects_select(feed, settings, list(with_rejects)),
+        select=compaction_sql.rejects_select(feed, settings, [result.hour for result in with_rejects]),
         partition="part",
         bucket_by="line",
     ) as written:
+        audit = pipeline.athena.query(compaction_sql.rejects_audit_select(written.table))
+        there = {row["part"]: row["rejected"] for row in audit.rows}
+        missing = {
+            result.hour: f"{result.counts.rejected} records are rejected, {found} of them were written"
+            for result in with_rejects
+            if (found := there.get(hours_.part(result.hour), 0)) != result.counts.rejected
+        }
         pipeline.catalog.put(
             tables.rejects_table(feed, settings),
             [
                 Partition(
-                    tuple(hours_.partition_values(hour)),
-                    written.location_of(hours_.part(hour)),
-                    {"digest": digest},
+                    tuple(hours_.partition_values(result.hour)),
+                    written.location_of(hours_.part(result.hour)),
+                    {"digest": result.digest},
                 )
-                for hour, digest in with_rejects.items()
+                for result in with_rejects
+                if result.hour not in missing
             ],
             existing=had,
         )
+    return missing
 
 
 def _drop_rejects(pipeline: Pipeline, good: Sequence[HourResult], had: Collection[Values]) -> None:

@@ -7,13 +7,31 @@ be written safely. Nothing else in the package puts a name or a value into a sta
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
+    from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\Z")
+_COMMENT = re.compile(r"^ *--[^\n]*\n", re.MULTILINE)
+
+
+def statement(file: Path, **places: str) -> str:
+    """A statement from a file, its places filled in, without the comments that are for its readers.
+
+    Args:
+        file: Text in which ``{name}`` is a place and ``{{`` a brace; a comment has its line to itself.
+        places: SQL for each place.
+    """
+    return _text_of(file).format(**places)
+
+
+@cache
+def _text_of(file: Path) -> str:
+    return _COMMENT.sub("", file.read_text()).strip()
 
 
 def identifier(name: str) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from retail_analytics.batch.holds import Hold
 from retail_analytics.batch.overview import Circumstances, HourView, view
 from retail_analytics.batch.results import HourResult
 from retail_analytics.batch.state import HourState
 from retail_analytics.lake.failed_runs import Attempts, Failure
+from retail_analytics.lake.holds import Hold
 from retail_analytics.lake.objects import EMPTY, RawHour, RawObject
 
 HOUR = datetime(2010, 12, 1, 8, tzinfo=UTC)

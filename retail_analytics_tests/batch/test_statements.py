@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from datetime import UTC, datetime
+from pathlib import Path
+from string import Formatter
 
 import pytest
 import sqlglot
 from sqlglot import exp
 
-from retail_analytics.batch import compaction_sql
+import retail_analytics
+from retail_analytics.batch import compaction_sql, processed_sql
 from retail_analytics.feeds import FEEDS, Feed, get_feed
 from retail_analytics.feeds.declaration import Column
 from retail_analytics.lake import hours, tables
+from retail_analytics.resources import sql
 from retail_analytics.settings import Settings
 
 SETTINGS = Settings()
@@ -115,3 +120,22 @@ def test_types_of_ddl_have_names_of_queries() -> None:
         "decimal(18,4)",
         "date",
     ]
+
+
+SQL_FILES = sorted(Path(retail_analytics.__file__).parent.rglob("*.sql"))
+
+
+@pytest.mark.parametrize("file", SQL_FILES, ids=lambda file: file.stem)
+def test_every_file_of_sql_says_what_a_row_means(file: Path) -> None:
+    assert file.read_text().startswith("-- One row")
+    assert "--" not in sql.statement(file, **dict.fromkeys(places(file), "x"))
+
+
+def places(file: Path) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(file.read_text()) if name}
+
+
+def test_statements_are_made_of_files_and_nothing_else() -> None:
+    assert len(SQL_FILES) >= 12
+    for module in (compaction_sql, processed_sql):
+        assert not re.search(r"\b(GROUP BY|LEFT JOIN|WITH \w+ AS)\b", Path(str(module.__file__)).read_text())

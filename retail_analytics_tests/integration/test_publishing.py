@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from retail_analytics.batch import compaction_sql
 from retail_analytics_tests.integration import truths
 from retail_analytics_tests.integration.lakes import later
 
@@ -80,4 +81,21 @@ def test_an_hour_that_glue_refuses_fails_by_its_name_and_keeps_what_it_had(
         "published",
         "unchanged",
     }
+    truths.assert_true(lake, changes)
+
+
+def test_an_hour_whose_rejects_were_not_all_written_fails_and_keeps_what_it_had(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = [truths.new(later(number), number) for number in range(2)]
+    for change in changes:
+        truths.become(lake, change.hour, change.new)
+    lost = f"{changes[0].hour:%Y-%m-%d-%H}"
+    whole = compaction_sql.rejects_select
+    monkeypatch.setattr(compaction_sql, "rejects_select", lambda *a: f"{whole(*a)} AND part <> '{lost}'")
+    results = lake.compact(*(change.hour for change in changes))
+    assert [result.state for result in results] == ["failed", "published"]
+    assert "1 records are rejected, 0 of them were written" in results[0].problem
+    monkeypatch.undo()
+    assert [result.state for result in lake.compact(*(c.hour for c in changes))] == ["published", "unchanged"]
     truths.assert_true(lake, changes)

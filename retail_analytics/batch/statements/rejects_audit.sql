@@ -1,0 +1,4 @@
+-- One row: one hour, and how many rejected records were written of it.
+SELECT part, count(*) AS rejected
+FROM {written}
+GROUP BY part
