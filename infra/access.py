@@ -70,6 +70,19 @@ def actor(
     )
 
 
+def of_people(
+    scope: Construct, construct_id: str, name: str, description: str, statements: Iterable[PolicyStatement]
+) -> aws_iam.ManagedPolicy:
+    """A policy for people; it stands alone until somebody attaches it to a group or a permission set."""
+    return aws_iam.ManagedPolicy(
+        scope,
+        construct_id,
+        managed_policy_name=name,
+        description=description,
+        document=aws_iam.PolicyDocument(statements=list(statements)),
+    )
+
+
 def allow(actions: Sequence[str], resources: Sequence[str], **conditions: object) -> PolicyStatement:
     """A statement that allows these actions on these resources; keywords are condition operators."""
     return PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions or None)
@@ -119,6 +132,28 @@ def may_write(settings: Settings, *prefixes: str) -> PolicyStatement:
         ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
         objects(settings, *prefixes),
     )
+
+
+def may_query(*workgroups: str) -> PolicyStatement:
+    """May run and stop queries in these workgroups."""
+    return allow(
+        [
+            "athena:GetQueryExecution",
+            "athena:GetQueryResults",
+            "athena:GetWorkGroup",
+            "athena:StartQueryExecution",
+            "athena:StopQueryExecution",
+        ],
+        [arn("athena", f"workgroup/{workgroup}") for workgroup in workgroups],
+    )
+
+
+def may_begin_queries() -> list[PolicyStatement]:
+    """What Athena asks for with every query: the catalog by its name, and the database ``default``."""
+    return [
+        allow(["athena:GetDataCatalog"], [arn("athena", "datacatalog/AwsDataCatalog")]),
+        allow(["glue:GetDatabase"], [arn("glue", "catalog"), arn("glue", "database/default")]),
+    ]
 
 
 def may_use_key(key_arn: str, *, write: bool) -> PolicyStatement:

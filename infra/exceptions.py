@@ -32,6 +32,9 @@ EXCEPTIONS: Mapping[str, tuple[Departure, ...]] = {
     "AwsSolutions-KDF1": (
         Departure("ingest", "Its source is a stream, whose key encrypts what waits; Firehose keeps nothing."),
     ),
+    "AwsSolutions-SQS3": (
+        Departure("ingest", "A crawler's queue: the next crawl reads what one left over."),
+    ),
     "AwsSolutions-GL1": (
         Departure("catalog", "A crawler's log names folders and types, not records; CloudWatch encrypts it."),
     ),
@@ -77,7 +80,7 @@ WILDCARDS: Mapping[str, str] = {
     r"arn:.+:table/[a-z_0-9]+/\*": "Tables of one database: a run makes temporary ones.",
     r"arn:.+:domain/[a-z-]+/\*|.+DomainArn.+/\*": "Paths of one search domain: its indices.",
     r"arn:.+:task/<Cluster\w+>/\*": "Tasks of one cluster; ECS chooses their ids.",
-    r"<runlog\w+\.Arn>:log-stream:\*": "Streams of one log group; ECS chooses their names.",
+    r"arn:.+:task-definition/[a-z-]+:\*": "Revisions of one task definition; ECS numbers them.",
     r"arn:.+:log-group:/aws-glue/crawlers\*": "Glue's own log groups of crawlers.",
     r"\*": "Actions that AWS cannot narrow; access.UNNARROWED has the reason of each.",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra import access
-from infra.stacks.ingest import COMPUTE_LOGS
+from infra.prefixes import COMPUTE_LOGS, DEAD_LETTERS, RESULTS, UNHANDLED, errors_root
 from infra.stacks.search import HTTP_ACTIONS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from infra.environments import Environment
     from retail_analytics.feeds import Feed
 
-_WRITTEN = ("compacted/", "rejects/", "processed/", "dead-letters/")
+_WRITTEN = ("compacted/", "rejects/", "processed/", DEAD_LETTERS)
 """Prefixes that the pipeline writes and, where nothing points at them any more, removes."""
 
 _IDENTITY = "_deployment/"
@@ -39,50 +39,47 @@ _WRITE_CATALOG = (
     "glue:BatchUpdatePartition",
     "glue:CreatePartition",
     "glue:CreateTable",
-    "glue:DeletePartition",
     "glue:DeleteTable",
-    "glue:UpdatePartition",
     "glue:UpdateTable",
 )
 
 
 def of_runs(
-    environment: Environment, feeds: Sequence[Feed], key_arn: str, domain_arn: str, notices_arn: str
+    environment: Environment, feeds: Sequence[Feed], key_arn: str, domain_arn: str
 ) -> list[PolicyStatement]:
-    """A run: reads raw, writes and sweeps what it makes, queries, publishes, indexes, and crawls."""
+    """A run: reads raw, writes and sweeps what it makes, queries, publishes, indexes, and crawls.
+
+    Commands of people are run in such a task too, where the search domain is reached: replaying what Lambda
+    gave up reads and removes it.
+    """
     settings = environment.settings
     return [
         access.may_list(settings),
         access.may_read(
             settings,
             *(feed.raw_root for feed in feeds),
-            *(feed.error_prefix.split("year=", 1)[0] for feed in feeds),
+            *(errors_root(feed) for feed in feeds),
             *_WRITTEN,
-            "athena-results/",
+            RESULTS,
+            UNHANDLED,
             _IDENTITY,
             COMPUTE_LOGS,
         ),
-        access.may_write(settings, *_WRITTEN, "athena-results/", COMPUTE_LOGS),
-        access.allow(["s3:DeleteObject"], access.objects(settings, *_WRITTEN)),
-        access.allow(["s3:GetBucketLocation"], [access.bucket_arn(settings)]),
+        access.may_write(settings, *_WRITTEN, RESULTS, COMPUTE_LOGS),
+        access.allow(["s3:DeleteObject"], access.objects(settings, *_WRITTEN, UNHANDLED)),
+        # Athena asks where the bucket is, and which parts of a large result are under way.
+        access.allow(
+            ["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"], [access.bucket_arn(settings)]
+        ),
         access.may_use_key(key_arn, write=True),
         access.allow([*_READ_CATALOG, *_WRITE_CATALOG], _catalog(environment)),
+        *access.may_begin_queries(),
         access.allow(
-            ["glue:GetCrawler", "glue:StartCrawler"],
+            ["glue:GetCrawler", "glue:ListCrawls", "glue:StartCrawler"],
             [access.arn("glue", f"crawler/{settings.crawler(feed.name)}") for feed in feeds],
         ),
-        access.allow(
-            [
-                "athena:GetQueryExecution",
-                "athena:GetQueryResults",
-                "athena:GetWorkGroup",
-                "athena:StartQueryExecution",
-                "athena:StopQueryExecution",
-            ],
-            [access.arn("athena", f"workgroup/{settings.workgroup}")],
-        ),
+        access.may_query(settings.workgroup),
         access.allow(HTTP_ACTIONS, [f"{domain_arn}/*"]),
-        *_notices(notices_arn, key_arn),
         # What a crawl said, and how far the handler is behind.
         access.allow(["logs:FilterLogEvents"], [access.arn("logs", "log-group:/aws-glue/crawlers*")]),
         access.unnarrowed("cloudwatch:GetMetricStatistics"),
@@ -92,28 +89,22 @@ def of_runs(
 
 
 def of_code_server(
-    environment: Environment, feeds: Sequence[Feed], key_arn: str, domain_arn: str, notices_arn: str
+    environment: Environment, feeds: Sequence[Feed], key_arn: str, notices_arn: str
 ) -> list[PolicyStatement]:
-    """The code server, where sensors and schedules look: reads lake, catalog, queues and index health."""
+    """The code server, where sensors and schedules look: reads lake, catalog and queues, and announces."""
     settings = environment.settings
     return [
         access.may_list(settings),
         access.may_read(settings, *(feed.raw_root for feed in feeds), *_WRITTEN, _IDENTITY, COMPUTE_LOGS),
         access.may_write(settings, COMPUTE_LOGS),
         access.may_use_key(key_arn, write=True),
-        access.allow(_READ_CATALOG, _catalog(environment)),
+        # What is published; tables are the runs'.
+        access.allow(["glue:BatchGetPartition", "glue:GetPartitions"], _catalog(environment)),
         access.allow(
-            [
-                "sqs:ChangeMessageVisibility",
-                "sqs:DeleteMessage",
-                "sqs:GetQueueAttributes",
-                "sqs:GetQueueUrl",
-                "sqs:ReceiveMessage",
-            ],
-            _queues(environment, feeds),
+            ["sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"],
+            [access.arn("sqs", settings.arrivals_queue(feed.name)) for feed in feeds],
         ),
-        access.allow(["es:ESHttpGet", "es:ESHttpHead"], [f"{domain_arn}/*"]),
-        *_notices(notices_arn, key_arn),
+        access.allow(["sns:Publish"], [notices_arn]),
     ]
 
 
@@ -145,7 +136,3 @@ def _queues(environment: Environment, feeds: Sequence[Feed]) -> list[str]:
         for feed in feeds
         for queue in (settings.arrivals_queue(feed.name), settings.dead_arrivals_queue(feed.name))
     ]
-
-
-def _notices(topic_arn: str, key_arn: str) -> list[PolicyStatement]:
-    return [access.allow(["sns:Publish"], [topic_arn]), access.may_use_key(key_arn, write=True)]

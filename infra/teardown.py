@@ -1,8 +1,9 @@
 """``make destroy``: an environment's stacks, the last first, with all that lies in them.
 
 Through CloudFormation's API and without CDK's command line, so that it can be tried on an emulator. Buckets
-are emptied first, since CloudFormation deletes none that holds an object. A prod environment is refused:
-its data outlives its stacks, and who wants it gone has to say so by hand (``docs/deploy.md``).
+are emptied first, since CloudFormation deletes none that holds an object; logs that services made beside a
+stack, which it knows nothing of, go after it. A prod environment is refused: its data outlives its stacks,
+and who wants it gone has to say so by hand (``docs/deploy.md``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import ClientError, WaiterError
@@ -32,6 +33,13 @@ _ATTEMPTS = 3  # Firehose may deliver what it still held after the bucket was em
 _WAIT: WaiterConfigTypeDef = {"Delay": 10, "MaxAttempts": 360}
 
 
+_LOGS_BESIDE = {
+    "AWS::ECS::Cluster": "/aws/ecs/containerinsights/{}/",
+    "AWS::RDS::DBInstance": "/aws/rds/instance/{}/",
+}
+"""Where services keep logs of a resource of ours in groups of their own, by its type."""
+
+
 class TeardownError(RuntimeError):
     """A stack could not be deleted; the message says which, and what CloudFormation said."""
 
@@ -40,6 +48,7 @@ def teardown(
     deployment: str,
     cloudformation: CloudFormationClient,
     s3: S3Client,
+    logs: Any,
     say: Callable[[str], None] = print,
     parts: tuple[str, ...] = PARTS,
 ) -> list[str]:
@@ -49,6 +58,7 @@ def teardown(
         deployment: The deployment's name, with which the stacks' names begin.
         cloudformation: A client.
         s3: A client.
+        logs: A client of CloudWatch's logs.
         say: Told of each step.
         parts: The parts in the order of deployment.
 
@@ -64,7 +74,10 @@ def teardown(
         if not _exists(cloudformation, stack):
             continue
         say(f"Deleting {stack} …")
+        beside = _logs_beside(cloudformation, stack)
         _delete(stack, cloudformation, s3, say)
+        for prefix in beside:
+            _delete_logs(logs, prefix, say)
         deleted.append(stack)
     return deleted
 
@@ -109,6 +122,24 @@ def _buckets(cloudformation: CloudFormationClient, stack: str) -> list[str]:
         and resource["ResourceStatus"] != "DELETE_COMPLETE"
         and resource.get("PhysicalResourceId")
     ]
+
+
+def _logs_beside(cloudformation: CloudFormationClient, stack: str) -> list[str]:
+    """The prefixes of log groups that services made for the stack's resources."""
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+    return [
+        _LOGS_BESIDE[resource["ResourceType"]].format(resource["PhysicalResourceId"])
+        for page in pages
+        for resource in page["StackResourceSummaries"]
+        if resource["ResourceType"] in _LOGS_BESIDE and resource.get("PhysicalResourceId")
+    ]
+
+
+def _delete_logs(logs: Any, prefix: str, say: Callable[[str], None]) -> None:
+    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
+        for group in page["logGroups"]:
+            logs.delete_log_group(logGroupName=group["logGroupName"])
+            say(f"  deleted the log {group['logGroupName']}")
 
 
 def empty(s3: S3Client, bucket: str) -> int:
@@ -164,6 +195,7 @@ def main() -> None:
             deployment,
             boto3.client("cloudformation", region_name=settings.region),
             boto3.client("s3", region_name=settings.region),
+            boto3.client("logs", region_name=settings.region),
         )
     except TeardownError as error:
         sys.exit(f"destroy: {error}")

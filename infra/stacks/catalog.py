@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aws_cdk import Aws, CfnResource, Stack, Tags, aws_athena, aws_glue
 
 from infra import access
+from infra.prefixes import RESULTS
 from retail_analytics import feeds as feeds_package
 from retail_analytics.feeds import FEEDS
 from retail_analytics.lake.tables import all_tables, raw_table
@@ -19,6 +20,7 @@ from retail_analytics.lake.tables import all_tables, raw_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aws_cdk import aws_iam
     from constructs import Construct
 
     from infra.environments import Environment
@@ -69,6 +71,46 @@ class CatalogStack(Stack):
             for file in sorted((query_folders / feed.name / "queries").glob("*.sql")):
                 self._named_query(feed, file, analysts)
 
+        access.of_people(
+            self,
+            "AnalystsMay",
+            f"{self._settings.deployment}-analysts",
+            "Query the feeds' tables in the analysts' workgroup; for a group or a permission set",
+            self._analysts_may(feeds),
+        )
+
+    def _analysts_may(self, feeds: Sequence[Feed]) -> list[aws_iam.PolicyStatement]:
+        """Reads what tables are made of, and writes results of its own; never the pipeline's."""
+        settings = self._settings
+        own = f"{RESULTS}analysts/"
+        reads = (*(feed.raw_root for feed in feeds), "compacted/", "processed/", "rejects/", own)
+        return [
+            access.may_query(self.analysts),
+            access.allow(
+                ["athena:ListNamedQueries", "athena:BatchGetNamedQuery", "athena:GetNamedQuery"],
+                [access.arn("athena", f"workgroup/{self.analysts}")],
+            ),
+            *access.may_begin_queries(),
+            access.allow(
+                [
+                    "glue:BatchGetPartition",
+                    "glue:GetDatabase",
+                    "glue:GetPartition",
+                    "glue:GetPartitions",
+                    "glue:GetTable",
+                    "glue:GetTables",
+                ],
+                catalog_arns(self._environment, "*"),
+            ),
+            access.may_list(settings, *reads),
+            access.may_read(settings, *reads),
+            access.may_write(settings, own),
+            access.allow(
+                ["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"], [access.bucket_arn(settings)]
+            ),
+            access.may_use_key(self._ingest.key.key_arn, write=True),
+        ]
+
     def _tables(self, feed: Feed) -> None:
         for table in all_tables(feed, self._settings):
             made = CfnResource(
@@ -96,7 +138,8 @@ class CatalogStack(Stack):
             f"Looks at the raw hours of {feed.name}",
             [
                 access.may_read(self._settings, feed.raw_root),
-                access.may_list(self._settings, feed.raw_root),
+                # A crawler also lists the folder by its name, without the slash.
+                access.may_list(self._settings, feed.raw_root.rstrip("/")),
                 access.allow(["s3:GetBucketLocation"], [access.bucket_arn(self._settings)]),
                 access.may_use_key(self._ingest.key.key_arn, write=False),
                 access.allow(
@@ -120,6 +163,8 @@ class CatalogStack(Stack):
                         "sqs:GetQueueAttributes",
                         "sqs:GetQueueUrl",
                         "sqs:ListDeadLetterSourceQueues",
+                        "sqs:ListQueueTags",
+                        "sqs:PurgeQueue",
                         "sqs:ReceiveMessage",
                         "sqs:SetQueueAttributes",
                     ],

@@ -6,7 +6,7 @@ Without a name there is no load balancer, and people go through Session Manager 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aws_cdk import (
     Aws,
@@ -17,6 +17,8 @@ from aws_cdk import (
 )
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_elasticloadbalancingv2_actions as elb_actions
+
+from infra.prefixes import ENTRANCE_LOGS
 
 if TYPE_CHECKING:
     from aws_cdk import Stack, aws_ecs
@@ -51,6 +53,8 @@ def make_entrance(
         health_check=elb.HealthCheck(path="/server_info", interval=Duration.seconds(30)),
         deregistration_delay=Duration.seconds(15),
     )
+    # A web server that imports Dagster on half a core is not there at once.
+    cast("aws_ecs.CfnService", service.node.find_child("Service")).health_check_grace_period_seconds = 180
     pool, client, domain = _users(stack, environment, hostname)
     balancer.add_listener(
         "Https",
@@ -94,7 +98,7 @@ def _balancer(
     # since 2022 have no more. The bucket lets the service in.
     balancer.set_attribute("access_logs.s3.enabled", "true")
     balancer.set_attribute("access_logs.s3.bucket", ingest.logs.bucket_name)
-    balancer.set_attribute("access_logs.s3.prefix", "entrance")
+    balancer.set_attribute("access_logs.s3.prefix", ENTRANCE_LOGS)
     return balancer
 
 

@@ -1,8 +1,9 @@
 """Orchestration: Dagster on ECS Fargate, with its database.
 
 Web server, daemon and code server are services; each run is a task of its own. Their image is the
-repository's Dockerfile. Not here: the way in for people (``entrance.py``), what the tasks may do to the lake
-(``pipeline_access.py``), and Dagster's own configuration (``dagster/dagster.yaml``).
+repository's Dockerfile. Not here: the database (``database.py``), the way in for people (``entrance.py``),
+what the tasks may do to the lake (``pipeline_access.py``), and Dagster's own configuration
+(``dagster/dagster.yaml``).
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from aws_cdk import (
     aws_iam,
     aws_kms,
     aws_logs,
-    aws_rds,
     aws_servicediscovery,
     aws_sns,
 )
 
 from infra import access, pipeline_access
 from infra.environments import variables
+from infra.stacks.database import make_database
 from infra.stacks.entrance import make_entrance
 from retail_analytics.feeds import FEEDS
 
@@ -90,31 +91,29 @@ class OrchestrationStack(Stack):
         self._names = aws_servicediscovery.PrivateDnsNamespace(
             self, "Names", name=f"{environment.settings.deployment}.internal", vpc=network.vpc
         )
-        self.database = self._database()
+        self.database = make_database(self, environment, network, self._key)
         self._image = aws_ecs.ContainerImage.from_docker_image_asset(
             aws_ecr_assets.DockerImageAsset(
                 self, "Image", directory=str(_ROOT), platform=aws_ecr_assets.Platform.LINUX_ARM64
             )
         )
-        lake = (environment, feeds, ingest.key.key_arn, search.domain_arn, self.notices.topic_arn)
-        run_role = self._role("run", pipeline_access.of_runs(*lake))
+        key, notices = ingest.key.key_arn, self.notices.topic_arn
+        run_role = self._role("run", pipeline_access.of_runs(environment, feeds, key, search.domain_arn))
         sizes = environment.sizes
         self._run = self._task("run", run_role, "", sizes.run_cpu, sizes.run_memory)
-        launches = self._may_launch(run_role)
-        key = ingest.key.key_arn
+        code_role = self._role("code", pipeline_access.of_code_server(environment, feeds, key, notices))
         code = self._task(
-            "code", self._role("code", pipeline_access.of_code_server(*lake)), _CODE, 512, 2048,
+            "code", code_role, _CODE, 512, 2048,
             port=_CODE_PORT, health=f"dagster api grpc-health-check --port {_CODE_PORT}",
         )  # fmt: skip
+        reads = pipeline_access.of_reader_of_logs(environment, key, writes=False)
         web = self._task(
-            "web", self._role("web", [*pipeline_access.of_reader_of_logs(environment, key, writes=False),
-                                      *launches, *self._may_be_entered()]),
+            "web", self._role("web", [*reads, *self._may_stop(), *self._may_be_entered()]),
             _WEB, 512, 1024, port=WEB_PORT, health=f'python -c "{_WEB_ANSWERS}"',
         )  # fmt: skip
+        keeps = pipeline_access.of_reader_of_logs(environment, key, writes=True)
         daemon = self._task(
-            "daemon",
-            self._role("daemon",
-                       [*pipeline_access.of_reader_of_logs(environment, key, writes=True), *launches]),
+            "daemon", self._role("daemon", [*keeps, *self._may_stop(), *self._may_launch(run_role)]),
             _DAEMON, 512, 1024,
             # It asks the database whether every part of the daemon has given its heartbeat.
             health="dagster-daemon liveness-check",
@@ -131,39 +130,6 @@ class OrchestrationStack(Stack):
         if environment.hostname:
             make_entrance(self, environment, network, ingest, self.services["web"], WEB_PORT)
 
-    def _database(self) -> aws_rds.DatabaseInstance:
-        """Postgres for runs and events; its password is made by Secrets Manager and seen by nobody."""
-        environment, sizes = self._environment, self._environment.sizes
-        group = aws_ec2.SecurityGroup(
-            self, "DatabaseGroup", vpc=self._network.vpc, description="Database", allow_all_outbound=False
-        )
-        group.add_ingress_rule(self._network.pipeline, aws_ec2.Port.tcp(5432), "Postgres from Dagster")
-        return aws_rds.DatabaseInstance(
-            self,
-            "Database",
-            engine=aws_rds.DatabaseInstanceEngine.postgres(version=aws_rds.PostgresEngineVersion.VER_17_9),
-            instance_type=aws_ec2.InstanceType(sizes.database_class),
-            vpc=self._network.vpc,
-            vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PRIVATE_ISOLATED),
-            security_groups=[group],
-            database_name="dagster",
-            credentials=aws_rds.Credentials.from_generated_secret("dagster", encryption_key=self._key),
-            multi_az=sizes.database_multi_az,
-            allocated_storage=20,
-            max_allocated_storage=200,
-            storage_type=aws_rds.StorageType.GP3,
-            storage_encrypted=True,
-            storage_encryption_key=self._key,
-            backup_retention=Duration.days(14 if environment.keeps_data else 1),
-            delete_automated_backups=not environment.keeps_data,
-            deletion_protection=environment.keeps_data,
-            copy_tags_to_snapshot=True,
-            auto_minor_version_upgrade=True,
-            cloudwatch_logs_exports=["postgresql"],
-            # Runs and their events are the history of the lake: prod keeps a last snapshot.
-            removal_policy=RemovalPolicy.SNAPSHOT if environment.keeps_data else RemovalPolicy.DESTROY,
-        )
-
     def _role(self, name: str, statements: list[aws_iam.PolicyStatement]) -> aws_iam.Role:
         return access.actor(
             self,
@@ -175,23 +141,35 @@ class OrchestrationStack(Stack):
         )
 
     def _may_launch(self, run_role: aws_iam.Role) -> list[aws_iam.PolicyStatement]:
-        """Start, look after and stop runs: the daemon does, and the web server stops one for a person."""
+        """Start runs: the daemon's alone, since the web server puts them into its queue."""
         in_cluster = {"ArnEquals": {"ecs:cluster": self.cluster.cluster_arn}}
-        tasks = access.arn("ecs", f"task/{self.cluster.cluster_name}/*")
+        # Every revision: while a deployment replaces the daemon, the old one launches the revision before.
+        revisions = access.arn("ecs", f"task-definition/{self._run.family}:*")
         execution = self._run.obtain_execution_role()
         return [
-            access.allow(["ecs:RunTask"], [self._run.task_definition_arn], **in_cluster),
-            access.allow(["ecs:DescribeTasks", "ecs:StopTask"], [tasks], **in_cluster),
-            access.allow(["ecs:TagResource"], [tasks], StringEquals={"ecs:CreateAction": "RunTask"}),
+            access.allow(["ecs:RunTask"], [revisions], **in_cluster),
+            access.allow(["ecs:TagResource"], [self._tasks], StringEquals={"ecs:CreateAction": "RunTask"}),
             access.allow(
                 ["iam:PassRole"],
                 [run_role.role_arn, execution.role_arn],
                 StringEquals={"iam:PassedToService": "ecs-tasks.amazonaws.com"},
             ),
-            access.unnarrowed("ecs:DescribeTaskDefinition", "ec2:DescribeNetworkInterfaces"),
+            access.unnarrowed("ec2:DescribeNetworkInterfaces"),
             # What a run that died printed last, for the run's page.
-            access.allow(["logs:GetLogEvents"], [f"{self._run_log.log_group_arn}:log-stream:*"]),
+            access.allow(["logs:GetLogEvents"], [self._run_log.log_group_arn]),
         ]
+
+    def _may_stop(self) -> list[aws_iam.PolicyStatement]:
+        """Look after runs and stop them: the daemon does, and the web server for a person."""
+        in_cluster = {"ArnEquals": {"ecs:cluster": self.cluster.cluster_arn}}
+        return [
+            access.allow(["ecs:DescribeTasks", "ecs:StopTask"], [self._tasks], **in_cluster),
+            access.unnarrowed("ecs:DescribeTaskDefinition"),
+        ]
+
+    @property
+    def _tasks(self) -> str:
+        return access.arn("ecs", f"task/{self.cluster.cluster_name}/*")
 
     @property
     def _entered_by_session(self) -> bool:
@@ -233,7 +211,7 @@ class OrchestrationStack(Stack):
         )
         secret = self.database.secret
         if secret is None:
-            raise RuntimeError("the database has no generated secret; see _database.")
+            raise RuntimeError("the database has no generated secret; see database.py.")
         container = task.add_container(
             name,
             container_name=name,
@@ -247,9 +225,10 @@ class OrchestrationStack(Stack):
             logging=aws_ecs.LogDrivers.aws_logs(stream_prefix=name, log_group=log_group),
             health_check=aws_ecs.HealthCheck(
                 command=["CMD-SHELL", health],
-                interval=Duration.seconds(30),
-                timeout=Duration.seconds(20),
-                retries=4,
+                # Each check starts Python and imports Dagster, which is seconds of half a core.
+                interval=Duration.seconds(60),
+                timeout=Duration.seconds(30),
+                retries=3,
                 start_period=Duration.minutes(3),
             )
             if health
@@ -257,7 +236,8 @@ class OrchestrationStack(Stack):
             port_mappings=[aws_ecs.PortMapping(container_port=port)] if port else None,
             # Session Manager's agent writes beside the program.
             readonly_root_filesystem=name != "web" or not self._entered_by_session,
-            stop_timeout=Duration.seconds(110),  # a run that is stopped cancels its query first
+            # A run that is stopped cancels its query first; the others have nothing to end.
+            stop_timeout=Duration.seconds(110 if name == "run" else 30),
             linux_parameters=aws_ecs.LinuxParameters(self, f"{name}-linux", init_process_enabled=True),
         )
         container.add_mount_points(
@@ -299,6 +279,8 @@ class OrchestrationStack(Stack):
             if named
             else None,
         )
+        # Or the first task is started before it may read its secret, and counts as a failed deployment.
+        service.node.add_dependency(task.obtain_execution_role())
         if name == "web" and self._entered_by_session:
             cast("aws_ecs.CfnService", service.node.find_child("Service")).enable_execute_command = True
         return service

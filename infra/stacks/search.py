@@ -7,6 +7,7 @@ the service's own, every hour, kept for fourteen days.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from aws_cdk import (
 )
 
 from infra import access
-from infra.stacks.ingest import UNHANDLED
+from infra.prefixes import UNHANDLED
 from retail_analytics.feeds import FEEDS
 from retail_analytics.search.environment import (
     HANDLER_FUNCTION,
@@ -47,7 +48,16 @@ if TYPE_CHECKING:
 ENGINE = "OpenSearch_2.19"
 HTTP_ACTIONS = ("es:ESHttpDelete", "es:ESHttpGet", "es:ESHttpHead", "es:ESHttpPost", "es:ESHttpPut")
 _PACKAGES = Path(__file__).parents[2] / "build" / "handler"
+_LONGEST_HOURS = 168  # Lambda forgets a record after a week, whatever the stream keeps
 _RUNTIME = aws_lambda.Runtime.PYTHON_3_13
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A feed's upsert handler, and what hands it the records of the feed's stream."""
+
+    function: aws_lambda.Function
+    mapping: aws_lambda.CfnEventSourceMapping
 
 
 class SearchStack(Stack):
@@ -80,7 +90,7 @@ class SearchStack(Stack):
         self.domain_arn = domain.attr_arn
         self.url = f"https://{domain.attr_domain_endpoint}"
         self._environment = environment.with_search(self.url)
-        self.handlers: dict[str, aws_lambda.Function] = {}
+        self.handlers: dict[str, Handler] = {}
         searched = [feed for feed in feeds if feed.search is not None and feed.source == "kinesis"]
         if searched:
             function, layer = package_handler(_PACKAGES)
@@ -175,9 +185,7 @@ class SearchStack(Stack):
             removal_policy=RemovalPolicy.DESTROY,
         )
 
-    def _handler(
-        self, feed: Feed, code: aws_lambda.Code, libraries: aws_lambda.LayerVersion
-    ) -> aws_lambda.Function:
+    def _handler(self, feed: Feed, code: aws_lambda.Code, libraries: aws_lambda.LayerVersion) -> Handler:
         settings = self._environment.settings
         # Known beforehand, so that the role can be narrowed to the log group before both exist.
         name = handler_name(feed, settings)
@@ -209,8 +217,7 @@ class SearchStack(Stack):
             vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PRIVATE_WITH_EGRESS),
             security_groups=[self._network.handler],
         )
-        self._mapping(feed, function)
-        return function
+        return Handler(function, self._mapping(feed, function))
 
     def _handler_role(self, feed: Feed, log_group: aws_logs.LogGroup) -> aws_iam.Role:
         settings = self._environment.settings
@@ -235,7 +242,7 @@ class SearchStack(Stack):
                 # Lambda asks for it before it takes a bucket as a destination.
                 access.may_list(settings),
                 access.may_use_key(self._ingest.key.key_arn, write=True),
-                access.allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group.log_group_arn}"]),
+                access.allow(["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.log_group_arn]),
                 access.unnarrowed(
                     "ec2:AssignPrivateIpAddresses",
                     "ec2:CreateNetworkInterface",
@@ -248,10 +255,10 @@ class SearchStack(Stack):
             ],
         )
 
-    def _mapping(self, feed: Feed, function: aws_lambda.Function) -> None:
+    def _mapping(self, feed: Feed, function: aws_lambda.Function) -> aws_lambda.CfnEventSourceMapping:
         """The stream to the handler. Without limits, one poison record would stall its shard for days."""
         source = aws_lambda.CfnEventSourceMapping
-        source(
+        return source(
             self,
             f"{feed.name}-mapping",
             function_name=function.function_name,
@@ -262,8 +269,10 @@ class SearchStack(Stack):
             parallelization_factor=1,  # a key's records stay in order
             bisect_batch_on_function_error=True,
             maximum_retry_attempts=10,
-            maximum_record_age_in_seconds=feed.retention_hours * 3600,
+            maximum_record_age_in_seconds=min(feed.retention_hours, _LONGEST_HOURS) * 3600,
             function_response_types=["ReportBatchItemFailures"],
+            # Lambda counts what it gives up only where it is asked to.
+            metrics_config=source.MetricsConfigProperty(metrics=["EventCount"]),
             # S3 alone receives the records; a queue would be told their sequence numbers.
             destination_config=source.DestinationConfigProperty(
                 on_failure=source.OnFailureProperty(destination=self._ingest.bucket.bucket_arn)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aws_cdk import Aws, Duration, Stack, aws_budgets, aws_cloudwatch, aws_cloudwatch_actions, aws_iam
+from aws_cdk import Aws, Duration, Stack, aws_cloudwatch, aws_cloudwatch_actions, aws_iam
 from aws_cdk import aws_sns_subscriptions as subscriptions
 
-from infra.stacks.ingest import errors_metric
+from infra.prefixes import errors_metric
+from infra.stacks.budget import make_budget
 from retail_analytics.feeds import FEEDS
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from retail_analytics.feeds import Feed
 
 _Metric = aws_cloudwatch.Metric
+_HANDLERS_METRICS = "RetailAnalytics/Search"  # as the handler writes them; a test compares the two
 _FIVE_MINUTES = Duration.minutes(5)
 _MISSING_IS_FINE = aws_cloudwatch.TreatMissingData.NOT_BREACHING
 _MISSING_IS_BAD = aws_cloudwatch.TreatMissingData.BREACHING
@@ -60,7 +62,7 @@ class WatchStack(Stack):
         self._show("Dagster", self._of_dagster())
         self._show("Search domain", self._of_domain())
         self._let_in(environment)
-        self._budget(environment)
+        make_budget(self, environment, orchestration.notices)
 
     def _of_ingest(self, feed: Feed) -> list[aws_cloudwatch.Alarm]:
         queues = self._ingest.queues[feed.name]
@@ -132,15 +134,29 @@ class WatchStack(Stack):
 
     def _of_handler(self, feed: Feed) -> list[aws_cloudwatch.Alarm]:
         handler = self._search.handlers.get(feed.name)
-        if handler is None:
+        if handler is None or feed.search is None:
             return []
-        age = handler.metric("IteratorAge", period=_FIVE_MINUTES, statistic="Maximum")
-        dropped = handler.metric("OnFailureDestinationDeliveries", period=_FIVE_MINUTES, statistic="Sum")
-        undelivered = handler.metric("DestinationDeliveryFailures", period=_FIVE_MINUTES, statistic="Sum")
+        function = handler.function
+        age = function.metric("IteratorAge", period=_FIVE_MINUTES, statistic="Maximum")
+        undelivered = function.metric("DestinationDeliveryFailures", period=_FIVE_MINUTES, statistic="Sum")
+        given_up = _Metric(
+            namespace="AWS/Lambda",
+            metric_name="OnFailureDestinationDeliveredEventCount",
+            dimensions_map={"EventSourceMappingUUID": handler.mapping.ref},
+            statistic="Sum",
+            period=_FIVE_MINUTES,
+        )
+        dead = _Metric(
+            namespace=_HANDLERS_METRICS,
+            metric_name="Dead",
+            dimensions_map={"Index": feed.search.alias},
+            statistic="Sum",
+            period=_FIVE_MINUTES,
+        )
         return [
             self._alarm(
                 f"{feed.name}-handler-errors",
-                handler.metric_errors(period=_FIVE_MINUTES),
+                function.metric_errors(period=_FIVE_MINUTES),
                 1,
                 "The upsert handler raised. Its log says why; it is tried again, then set aside.",
                 periods=3,
@@ -154,9 +170,17 @@ class WatchStack(Stack):
             ),
             self._alarm(
                 f"{feed.name}-given-up",
-                dropped,
+                given_up,
                 1,
-                "Lambda gave up a batch; it lies below aws/lambda/ in the bucket. Re-index its days.",
+                "Lambda gave up a batch; it lies below aws/lambda/ in the bucket. In a run's task,"
+                " `retail-analytics replay-dead-letters` gives its records another chance.",
+            ),
+            self._alarm(
+                f"{feed.name}-set-aside",
+                dead,
+                1,
+                "Records that no index takes lie below dead-letters/ in the bucket, each with its reason."
+                " Mend what it speaks of, then `retail-analytics replay-dead-letters` in a run's task.",
             ),
             self._alarm(
                 f"{feed.name}-given-up-and-lost",
@@ -281,34 +305,3 @@ class WatchStack(Stack):
                     conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
                 )
             )
-
-    def _budget(self, environment: Environment) -> None:
-        """What the deployment's resources cost, by their tag, once it is activated for cost allocation."""
-        budgets = aws_budgets.CfnBudget
-        tells = budgets.SubscriberProperty(
-            subscription_type="SNS", address=self._orchestration.notices.topic_arn
-        )
-
-        def when(kind: str, percent: int) -> aws_budgets.CfnBudget.NotificationWithSubscribersProperty:
-            return budgets.NotificationWithSubscribersProperty(
-                notification=budgets.NotificationProperty(
-                    notification_type=kind,
-                    comparison_operator="GREATER_THAN",
-                    threshold=percent,
-                    threshold_type="PERCENTAGE",
-                ),
-                subscribers=[tells],
-            )
-
-        budgets(
-            self,
-            "Budget",
-            budget=budgets.BudgetDataProperty(
-                budget_name=environment.settings.deployment,
-                budget_type="COST",
-                time_unit="MONTHLY",
-                budget_limit=budgets.SpendProperty(amount=environment.sizes.budget_usd, unit="USD"),
-                cost_filters={"TagKeyValue": [f"user:deployment${environment.settings.deployment}"]},
-            ),
-            notifications_with_subscribers=[when("ACTUAL", 80), when("FORECASTED", 100)],
-        )

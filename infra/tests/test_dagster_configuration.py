@@ -11,8 +11,10 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
+from dagster_postgres.utils import get_conn_string
+from sqlalchemy import create_engine
 
-from infra.stacks.ingest import COMPUTE_LOGS
+from infra.prefixes import COMPUTE_LOGS
 
 _FOLDER = Path(__file__).parents[1] / "dagster"
 _VARIABLES = {
@@ -76,3 +78,15 @@ def test_every_line_says_why() -> None:
         if not line.rstrip().endswith(":") and not explained:
             unexplained.append(line.strip())
     assert [line for line in unexplained if not line.startswith(("module:", "class:", "base_dir"))] == []
+
+
+def test_the_databases_driver_is_the_one_that_is_installed() -> None:
+    """SQLAlchemy chooses another for a plain ``postgresql://`` from 2.1 on, and the image has none but this."""
+    postgres = yaml.safe_load((_FOLDER / "dagster.yaml").read_text())["storage"]["postgres"]["postgres_db"]
+    url = get_conn_string(
+        username="dagster", password="-", hostname="127.0.0.1", db_name=postgres["db_name"],
+        scheme=postgres["scheme"],
+    )  # fmt: skip
+    assert create_engine(url).driver == "psycopg2"
+    lock = (_FOLDER.parents[1] / "requirements-aws.lock").read_text()
+    assert "\npsycopg2-binary==" in lock

@@ -196,7 +196,7 @@ def test_second_deploy_changes_nothing(deployed: Emulator, templates: dict[str, 
 
 def test_destroy_leaves_nothing(deployed: Emulator, before: dict[str, list[str]]) -> None:
     deployed.client("s3").put_object(Bucket=_settings().bucket, Key="compacted/late", Body=b"-")
-    clients = deployed.client("cloudformation"), deployed.client("s3")
+    clients = deployed.client("cloudformation"), deployed.client("s3"), deployed.client("logs")
     gone = teardown(_settings().deployment, *clients, say=lambda _: None)
     assert gone == [f"{_settings().deployment}-{part}" for part in reversed(PARTS)]
     assert inventory(deployed) == before
