@@ -105,7 +105,7 @@ def up(arguments: argparse.Namespace) -> int:
         except BaseException:
             running.stop()
             raise
-        (state / _MORE_ENVIRONMENT).write_text(json.dumps(dict(more)))
+        keep_furnished(state, more)
     print_environment(running, state, export=arguments.export)
     return 0
 
@@ -199,6 +199,11 @@ def env(arguments: argparse.Namespace) -> int:
 def usual_state() -> Path:
     """The state folder of the cloud that runs here, where none is named."""
     return next((state for state in _USUAL_STATES if cloud.is_running(state)), DEFAULT_STATE)
+
+
+def keep_furnished(state: Path, more: Mapping[str, str]) -> None:
+    """Note variables that go with the cloud of a state folder, for who asks for its environment."""
+    (state / _MORE_ENVIRONMENT).write_text(json.dumps(dict(more)))
 
 
 def furnished(state: Path) -> dict[str, str]:

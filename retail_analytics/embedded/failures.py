@@ -61,7 +61,7 @@ def document(spec: FunctionSpec, stream: OrderedStream, shard_id: str, batch: Gi
         "responseContext": {
             "statusCode": 200,
             "executedVersion": "$LATEST",
-            "functionError": batch.error or None,
+            "functionError": "Unhandled" if batch.error else None,
         },
         "version": "1.0",
         "timestamp": _iso(now.timestamp()),

@@ -8,6 +8,7 @@ destinations other than S3) is refused by name when the delivery stream is creat
 
 from __future__ import annotations
 
+import re
 import uuid
 from base64 import b64decode
 from datetime import UTC, datetime
@@ -61,6 +62,11 @@ class DeliveryBackend(FirehoseBackend):
         for name, configuration in zip(_OTHER_DESTINATIONS, others[:-1], strict=True):
             if configuration:
                 raise InvalidArgumentException(f"{name} destinations are not supported here; use ExtendedS3.")
+        if not re.fullmatch(r"[a-zA-Z0-9_.-]{1,64}", delivery_stream_name):
+            raise FirehoseException(
+                "ValidationException",
+                f"deliveryStreamName {delivery_stream_name!r} is not 1 to 64 of the letters a-zA-Z0-9_.-",
+            )
         kind = delivery_stream_type or "DirectPut"
         source = kinesis_stream_source_configuration
         if kind not in {"DirectPut", KINESIS_SOURCE}:

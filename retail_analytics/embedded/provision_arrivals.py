@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus
+
+from retail_analytics.settings import arrivals_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +93,6 @@ class ArrivalsProvisioner:
 
     def _subscribe(self, topic: str, queue: str, feed: Feed) -> None:
         """Let the queue have the events of the feed's raw objects; SNS knows a subscription by its ends."""
-        prefix = quote_plus(feed.raw_root, safe="/")  # as S3 writes keys into events
         self._sns.subscribe(
             TopicArn=topic,
             Protocol="sqs",
@@ -100,7 +100,7 @@ class ArrivalsProvisioner:
             Attributes={
                 "RawMessageDelivery": "true",
                 "FilterPolicyScope": "MessageBody",
-                "FilterPolicy": json.dumps({"Records": {"s3": {"object": {"key": [{"prefix": prefix}]}}}}),
+                "FilterPolicy": json.dumps(arrivals_filter(feed.raw_root)),
             },
         )
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
-from retail_analytics.embedded import athena, fast_answers, firehose, glue, s3, sns, streams
+from retail_analytics.embedded import athena, fast_answers, firehose, glue, s3, sns, sqs, streams
 from retail_analytics.embedded.configuration import CloudAddress, CloudConfiguration
 from retail_analytics.embedded.consumer import EventSourceMapping
 from retail_analytics.embedded.control import Application
@@ -252,6 +252,7 @@ def install_backends(configuration: CloudConfiguration) -> None:
     """Put what is real in place of what moto pretends."""
     s3.install()
     sns.install()
+    sqs.install()
     streams.install()
     firehose.install()
     glue.install()

@@ -17,7 +17,6 @@ from base64 import b64decode
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from moto.core.responses import ActionResult
 from moto.kinesis.exceptions import (
     InvalidArgumentError,
     RecordSizeExceedsLimit,
@@ -26,17 +25,23 @@ from moto.kinesis.exceptions import (
 )
 from moto.kinesis.models import KinesisBackend, Stream, kinesis_backends
 from moto.kinesis.responses import KinesisResponse
-from moto.kinesis.utils import compose_shard_iterator, decompose_shard_iterator
+from moto.kinesis.utils import compose_shard_iterator
 
 from retail_analytics.embedded.moto_backends import ACCOUNT_ID, replace_backend
 from retail_analytics.embedded.shards import FIRST_SEQUENCE_NUMBER, OrderedShard, StreamRecord
+from retail_analytics.embedded.stream_pages import describe_stream, list_streams
+from retail_analytics.embedded.stream_requests import (
+    check_iterator_type,
+    check_limit,
+    check_partition_key,
+    find_shard,
+    read_iterator,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_RECORDS_PER_PUT = 500
-MAX_SHARDS_PER_PAGE = 100
-MAX_STREAMS_PER_PAGE = 100
 MAX_BYTES_PER_PUT = 10 * 1024 * 1024
 MAX_RECORD_BYTES = 1024 * 1024
 
@@ -134,7 +139,9 @@ class OrderedStream(Stream):
     def split_shard(self, shard_to_split: str, new_starting_hash_key: str) -> None:
         """Close a shard and open two in its place; its records stay where they are."""
         with self.changed:
-            shard = self.shards[shard_to_split]
+            shard = find_shard(self, shard_to_split)
+            if not new_starting_hash_key.isdigit():
+                raise InvalidArgumentError(f"NewStartingHashKey {new_starting_hash_key} is no number.")
             middle = int(new_starting_hash_key)
             if not shard.is_open:
                 raise InvalidArgumentError(f"Shard {shard_to_split} has already been merged or split.")
@@ -151,7 +158,7 @@ class OrderedStream(Stream):
         """Close two adjacent shards and open one in their place; their records stay where they are."""
         with self.changed:
             low, high = sorted(
-                (self.shards[shard_to_merge], self.shards[adjacent_shard_to_merge]),
+                (find_shard(self, shard_to_merge), find_shard(self, adjacent_shard_to_merge)),
                 key=lambda shard: shard.starting_hash,
             )
             if low is high or low.ending_hash + 1 != high.starting_hash:
@@ -234,6 +241,7 @@ class StreamBackend(KinesisBackend):
         decoded = [(r["PartitionKey"], r.get("ExplicitHashKey"), b64decode(r["Data"])) for r in records]
         total = 0
         for position, (partition_key, _, data) in enumerate(decoded, start=1):
+            check_partition_key(partition_key)
             size = len(data) + len(partition_key)
             if size > MAX_RECORD_BYTES:
                 raise RecordSizeExceedsLimit(position=position)
@@ -246,13 +254,15 @@ class StreamBackend(KinesisBackend):
     def get_shard_iterator(self, stream_arn: str | None, stream_name: str | None, *args: Any) -> str:
         """An iterator that names its stream even when the caller gave an ARN."""
         stream = self.describe_stream(stream_arn=stream_arn, stream_name=stream_name)
+        check_iterator_type(*args[1:])
         return super().get_shard_iterator(stream.arn, stream.stream_name, *args)
 
     def get_records(  # type: ignore[override]
         self, stream_arn: str | None, shard_iterator: str, limit: int | None
     ) -> tuple[str | None, list[StreamRecord], int]:
         """Read a shard; the next iterator of a closed shard that is read to its end is None."""
-        stream_name, shard_id, last = decompose_shard_iterator(shard_iterator)
+        check_limit(limit)
+        stream_name, shard_id, last = read_iterator(shard_iterator)
         stream = self.describe_stream(stream_arn=stream_arn, stream_name=stream_name)
         shard = stream.get_shard(shard_id)
         assert isinstance(shard, OrderedShard)  # noqa: S101
@@ -269,35 +279,11 @@ def _wake_deleted(stream: Stream) -> None:
             stream.changed.notify_all()
 
 
-def _describe_stream(response: KinesisResponse) -> ActionResult:
-    """DescribeStream a page at a time: moto forgets ExclusiveStartShardId."""
-    asked = response._get_param
-    stream = response.kinesis_backend.describe_stream(asked("StreamARN"), asked("StreamName"))
-    found = stream.to_json()
-    shards = found["StreamDescription"]["Shards"]
-    rest = [shard for shard in shards if shard["ShardId"] > (asked("ExclusiveStartShardId") or "")]
-    page = rest[: asked("Limit") or MAX_SHARDS_PER_PAGE]
-    found["StreamDescription"].update(Shards=page, HasMoreShards=len(page) < len(rest))
-    return ActionResult(found)
-
-
-def _list_streams(response: KinesisResponse) -> ActionResult:
-    """ListStreams a page at a time, with the NextToken that moto leaves out."""
-    asked = response._get_param
-    after = asked("NextToken") or asked("ExclusiveStartStreamName") or ""
-    streams = {stream.stream_name: stream for stream in response.kinesis_backend.list_streams()}
-    rest = sorted(name for name in streams if name > after)
-    page = rest[: asked("Limit") or MAX_STREAMS_PER_PAGE]
-    summaries = [streams[name].to_json_summary()["StreamDescriptionSummary"] for name in page]
-    answer = {"StreamNames": page, "StreamSummaries": summaries, "HasMoreStreams": len(page) < len(rest)}
-    return ActionResult({**answer, **({"NextToken": page[-1]} if answer["HasMoreStreams"] else {})})
-
-
 def install() -> None:
     """Replace moto's Kinesis backend; to be called before serving."""
     replace_backend(kinesis_backends, StreamBackend)
-    KinesisResponse.list_streams = _list_streams  # type: ignore[method-assign,assignment]
-    KinesisResponse.describe_stream = _describe_stream  # type: ignore[method-assign,assignment]
+    KinesisResponse.list_streams = list_streams  # type: ignore[method-assign,assignment]
+    KinesisResponse.describe_stream = describe_stream  # type: ignore[method-assign,assignment]
 
 
 def find_stream(region: str, name: str) -> OrderedStream | None:

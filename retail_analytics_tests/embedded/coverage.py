@@ -149,16 +149,17 @@ def promises() -> list[tuple[str, str, str]]:
 
 
 def _modules() -> Iterator[object]:
-    for package in ("athena", "strangers"):
+    for package in ("", "athena", "strangers"):
         path = Path(__file__).parent / package
         for info in pkgutil.iter_modules([str(path)]):
             if info.name.startswith("test_"):
-                yield importlib.import_module(f"{_PACKAGE}.{package}.{info.name}")
+                yield importlib.import_module(".".join(filter(None, (_PACKAGE, package, info.name))))
 
 
 def _of_module(module: object) -> Iterator[tuple[str, str, str]]:
     for value in vars(module).values():
-        yield from getattr(value, _ATTRIBUTE, ())
+        found = getattr(value, _ATTRIBUTE, ())
+        yield from found if isinstance(found, tuple) else ()
 
 
 def _functions() -> Iterator[tuple[str, str, str]]:

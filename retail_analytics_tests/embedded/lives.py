@@ -28,7 +28,7 @@ ROLE = "arn:aws:iam::123456789012:role/any"
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -65,7 +65,7 @@ def search(running: EmbeddedCloud, method: str, path: str, body: object = None) 
     request = urllib.request.Request(
         running.opensearch_url + path, data=data, method=method, headers={"Content-Type": kind}
     )
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         return json.load(response)
 
 

@@ -29,7 +29,7 @@ HANDLERS = "retail_analytics_tests.embedded.handlers"
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

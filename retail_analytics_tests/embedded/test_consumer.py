@@ -58,7 +58,7 @@ class Bench:
         return next(item for item in self.cloud.status()["functions"] if item["function"] == self.name)
 
     def until(self, condition: Callable[[dict], bool]) -> dict:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not condition(status := self.status()):
             assert time.monotonic() < deadline, status
             time.sleep(0.05)

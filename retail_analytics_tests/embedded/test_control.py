@@ -20,7 +20,7 @@ AUTHORIZATION = (
 
 
 def ask(cloud: EmbeddedCloud, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(cloud.endpoint_url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(cloud.endpoint_url.removeprefix("http://"), timeout=120)
     try:
         connection.request(method, path, body, headers)
         response = connection.getresponse()

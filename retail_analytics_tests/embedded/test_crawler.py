@@ -46,7 +46,7 @@ class Place:
         return self.wait()
 
     def wait(self) -> dict:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while (found := self.glue.get_crawler(Name=self.crawler)["Crawler"])["State"] != "READY":
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -205,6 +205,15 @@ def test_parquet_and_csv_and_unreadable_objects(place: Place) -> None:
     assert place.tables()["text"]["Parameters"]["skip.header.line.count"] == "1"
     assert set(place.tables()) == {"columns", "text"}
     assert any("Not classified" in line and "data/broken/a" in line for line in place.log())
+
+
+def test_objects_of_several_formats_in_one_folder_are_tables_of_their_own(place: Place) -> None:
+    place.put("data/a.json", lines({"a": 1}))
+    place.put("data/b.csv", "x,y\n1,z\n")
+    place.create()
+    place.crawl()
+    assert (place.columns("a_json"), place.columns("b_csv")) == ({"a": "int"}, {"x": "bigint", "y": "string"})
+    assert any("objects of several formats" in line for line in place.log())
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class Store:
 
     def wait(self, condition: Callable[[], bool]) -> None:
         with self.written:
-            assert self.written.wait_for(condition, timeout=10)
+            assert self.written.wait_for(condition, timeout=120)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_what_cannot_be_written_is_kept_and_written_later(store: Store, run: Cal
     source = DirectSource()
     source.put([b"a"])
     delivery = run(source)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not delivery.counters.failures:
         assert time.monotonic() < deadline
         time.sleep(0.01)

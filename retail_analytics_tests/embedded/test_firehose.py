@@ -38,7 +38,7 @@ def objects(lake: FreshLake, prefix: str) -> dict[str, bytes]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

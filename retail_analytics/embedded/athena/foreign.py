@@ -22,6 +22,7 @@ _BEFORE_AN_OPERAND = {
     TokenType.COMMA, TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.SELECT, TokenType.EQ, TokenType.WHEN,
     TokenType.THEN, TokenType.ELSE,
 }  # fmt: skip
+_PAIRS = {(TokenType.SELECT, TokenType.FROM), (TokenType.DISTINCT, TokenType.ON)}
 _OPERANDS = {
     TokenType.NUMBER, TokenType.STRING, TokenType.VAR, TokenType.IDENTIFIER, TokenType.L_PAREN,
     TokenType.PLACEHOLDER,
@@ -56,7 +57,7 @@ def _is_foreign(before: Token | None, token: Token, after: Token | None) -> bool
         return before.token_type not in {*_BEFORE_AN_OPERAND, TokenType.DOT} and _is_one_of(after, _OPERANDS)
     if kind == TokenType.L_BRACKET:  # DuckDB's list; ARRAY[…] and a subscript follow something else
         return before.token_type in _BEFORE_AN_OPERAND
-    return kind == TokenType.FROM and before.token_type == TokenType.SELECT
+    return (before.token_type, kind) in _PAIRS
 
 
 def _is_clause(token: Token, after: Token | None, kind: TokenType) -> bool:

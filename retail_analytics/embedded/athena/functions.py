@@ -223,7 +223,7 @@ FUNCTIONS: dict[str, Function] = {
     # numbers
     **_table(
         None,
-        "abs sqrt cbrt exp ln log2 log10 sin cos tan asin acos atan sinh cosh tanh degrees radians",
+        "abs sqrt exp ln log2 log10 sin cos tan asin acos atan sinh cosh tanh degrees radians",
         1,
     ),
     **_renamed("is_nan=isnan is_finite=isfinite is_infinite=isinf ceiling=ceil ceil=ceil floor=floor", 1),
@@ -233,7 +233,7 @@ FUNCTIONS: dict[str, Function] = {
         "mod log from_base bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift",
         2,
     ),
-    **_table(_macro, "sign bitwise_not", 1),
+    **_table(_macro, "cbrt sign bitwise_not", 1),
     **_table(_macro, "round truncate", 1, 2),
     **_table(_null_if_any_null, "greatest least", 1, _MANY),
     **_table(None, "pi", 0),

@@ -1,4 +1,4 @@
-"""Names and texts as they stand in DuckDB's SQL."""
+"""Names, texts and macros as they stand in DuckDB's SQL."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def literal(text: str) -> str:
 def files_of(copies: Sequence[CachedObject]) -> str:
     """A list of local copies."""
     return "[" + ", ".join(literal(str(copy.path)) for copy in copies) + "]"
+
+
+def macro(signature: str, *overloads: str) -> str:
+    """`CREATE MACRO athena_NAME`, each overload written as `(parameters) AS expression`."""
+    return f"CREATE MACRO athena_{signature} " + ", ".join(overloads)

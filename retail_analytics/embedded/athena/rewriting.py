@@ -93,6 +93,13 @@ def _lower(tree: exp.Expr) -> None:
         column.set("catalog", None)
 
 
+def _is_of_months(node: exp.Interval) -> bool:
+    """Whether an interval year to month stands where its type, which DuckDB lacks, would be seen."""
+    unit = node.args.get("unit")
+    used = (exp.Add, exp.Sub, exp.Anonymous, exp.WindowSpec, exp.Mul, exp.Neg, exp.Paren)
+    return unit is not None and unit.name.upper() in {"MONTH", "YEAR"} and not isinstance(node.parent, used)
+
+
 def _refuse(tree: exp.Expr) -> None:
     for one in list(tree.find_all(exp.Anonymous)):
         if str(one.this).lower() == "at_timezone" and len(one.expressions) == 2:
@@ -100,18 +107,25 @@ def _refuse(tree: exp.Expr) -> None:
     for node in tree.walk():
         if (name := _REFUSED.get(type(node))) is not None:
             raise not_supported(name, grammar.position_of(node))
-        if isinstance(node, exp.Star) and any(node.args.values()):
-            raise QueryFailedError(None, "mismatched input: Athena's * takes no EXCLUDE, REPLACE or RENAME")
-        if isinstance(node, exp.Group) and node.args.get("all"):
-            raise QueryFailedError(None, "mismatched input 'ALL': GROUP BY ALL is not of Athena")
-        if isinstance(node, exp.LimitOptions) and node.args.get("with_ties"):
-            raise not_supported("FETCH FIRST … WITH TIES")
+        _refuse_form(node)
         if isinstance(node, exp.Func) and not isinstance(node, _ALLOWED):
             raise not_supported(node.sql_name().lower(), grammar.position_of(node))
         if isinstance(node, exp.Placeholder):
             raise QueryFailedError(
                 "INVALID_PARAMETER_USAGE", "Incorrect number of parameters: expected 1 but found 0"
             )
+
+
+def _refuse_form(node: exp.Expr) -> None:
+    """What Athena has in another form, or not at all."""
+    if isinstance(node, exp.Star) and any(node.args.values()):
+        raise QueryFailedError(None, "mismatched input: Athena's * takes no EXCLUDE, REPLACE or RENAME")
+    if isinstance(node, exp.Group) and node.args.get("all"):
+        raise QueryFailedError(None, "mismatched input 'ALL': GROUP BY ALL is not of Athena")
+    if isinstance(node, exp.Interval) and _is_of_months(node):
+        raise not_supported("an interval of months or years that is not added to a date")
+    if isinstance(node, exp.LimitOptions) and node.args.get("with_ties"):
+        raise not_supported("FETCH FIRST … WITH TIES")
 
 
 def _rewrite_expressions(tree: exp.Expr, reading: Reading) -> None:

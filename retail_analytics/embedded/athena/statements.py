@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retail_analytics.embedded.athena import alter, ctas, ddl, grammar, prepared, show
+from retail_analytics.embedded.athena import alter, ctas, ddl, grammar, inserting, prepared, show
 from retail_analytics.embedded.athena.errors import (
     Position,
     mismatched_input,
@@ -107,7 +107,7 @@ def _explain(session: Session, sql: str) -> tuple[Result, bytes | None]:
 
 SELECT = Statement("DML", "SELECT", ".csv", _select)
 CTAS = Statement("DDL", "CREATE_TABLE_AS_SELECT", "", ctas.create_table_as)
-_INSERT = Statement("DML", "INSERT", "", ctas.insert_into)
+_INSERT = Statement("DML", "INSERT", "", inserting.insert_into)
 _STATEMENTS: dict[tuple[str, ...], Statement] = {
     **{(word,): SELECT for word in _QUERIES},
     ("EXPLAIN",): Statement("UTILITY", "EXPLAIN", ".txt", _explain),

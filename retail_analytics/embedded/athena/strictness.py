@@ -14,15 +14,21 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import duckdb
 from sqlglot import exp
 
-from retail_analytics.embedded.athena import grammar
 from retail_analytics.embedded.athena.calls import call
 from retail_analytics.embedded.athena.errors import QueryFailedError
+from retail_analytics.embedded.athena.scopes import (
+    failure_of,
+    place_of,
+    refuse_aliases,
+    refuse_hidden_orders,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import duckdb
 
     from retail_analytics.embedded.athena.errors import Position
 
@@ -57,7 +63,6 @@ QUESTIONS = (
     _question("joined", f"{_OTHERS['text']}~{_KNOWN}|VARCHAR~{_OTHERS['text']}"),
 )
 _MARK = re.compile(r'Could not find key "~(\d+)~([^~"]*)~([^~"]*)"')
-_UNKNOWN_COLUMN = re.compile(r'Referenced column "([^"]+)" not found')
 _OPERATORS: dict[type[exp.Expr], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.NullSafeNEQ: "IS DISTINCT FROM",
@@ -77,9 +82,9 @@ Shapes = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 class Verdicts:
     """Queries that were found strict: asking about each costs as much as binding it twice more.
 
-    A verdict rests on types, so that queries over tables of the same columns share one when they differ in the
-    values of their literals alone, or in how often such a thing stands in a list or an OR: a query of another
-    hundred hours is no other query.
+    A verdict rests on types, so that queries over tables of the same columns share one when they differ in
+    the values of their literals alone, or in how often such a thing stands in a list or an OR: a query of
+    another hundred hours is no other query.
     """
 
     _MOST = 2000
@@ -137,7 +142,7 @@ class _Questions:
             return None
         number = self.numbers.setdefault((macro, operands), len(self.asked))
         if number == len(self.asked):
-            self.asked.append((name, text, _place(node)))
+            self.asked.append((name, text, place_of(node)))
         return call(f"athena_{macro}", str(number), operands[0].copy(), operands[-1].copy())
 
     def _is_news(self, node: exp.Expr, text: str, operands: tuple[exp.Expr, ...]) -> bool:
@@ -160,8 +165,8 @@ def refuse_leniencies(
     Raises:
         QueryFailedError: TYPE_MISMATCH, FUNCTION_NOT_FOUND (for `||`) or COLUMN_NOT_FOUND.
     """
-    _refuse_aliases(cursor, tree, locate)
-    _refuse_hidden_orders(tree)
+    refuse_aliases(cursor, tree, locate)
+    refuse_hidden_orders(tree)
     probe, questions = tree.copy(), _Questions()
     # the operands are asked about as they were: a question in each copy of a question would not end
     for node, original in reversed(list(zip(probe.walk(), tree.walk(), strict=True))):
@@ -176,21 +181,12 @@ def refuse_leniencies(
             node.replace(exp.Case(ifs=[exp.If(this=exp.and_(*conditions), true=node.copy())]))
     if not questions.asked:
         return
-    found = _MARK.search(_failure(cursor, probe))
+    found = _MARK.search(failure_of(cursor, probe))
     if found is None:
         return
     name, text, place = questions.asked[int(found.group(1))]
     kinds = [_TYPES.get(kind, kind.lower()) for kind in found.group(2, 3)]
     raise QueryFailedError(name, text.format(*kinds), position=place)
-
-
-def _failure(cursor: duckdb.DuckDBPyConnection, tree: exp.Expr) -> str:
-    """What DuckDB says when it binds the query; nothing where it does."""
-    try:
-        cursor.sql(grammar.to_duckdb(tree))
-    except duckdb.Error as error:
-        return str(error)
-    return ""
 
 
 def _conditions(questions: _Questions, node: exp.Expr) -> Iterator[exp.Expr | None]:
@@ -255,80 +251,3 @@ def _telling(items: list[exp.Expr]) -> list[exp.Expr]:
     literals = {item.is_string: item for item in items if isinstance(item, exp.Literal)}
     others = [item for item in items if not isinstance(item, exp.Literal)]
     return [*literals.values(), *others[:_ASKED_OF_A_LIST]]
-
-
-def _place(node: exp.Expr) -> Position | None:
-    for part in node.find_all(exp.Identifier, exp.Anonymous):
-        if "line" in part.meta:
-            return grammar.position_of(part)
-    return None
-
-
-def _refuse_hidden_orders(tree: exp.Expr) -> None:
-    """`SELECT DISTINCT a … ORDER BY b`: which of its b's would a row be sorted by?"""
-    for select in tree.find_all(exp.Select):
-        order = select.args.get("order")
-        if order is None or not select.args.get("distinct") or select.is_star:
-            continue
-        shown = [*select.expressions, *(item.unalias() for item in select.expressions)]
-        names = {one.alias_or_name for item in select.expressions for one in (item, item.unalias())}
-        for ordered in order.expressions:
-            key = ordered.this
-            is_shown = key in shown or (isinstance(key, exp.Column) and key.name in names)
-            if isinstance(key, exp.Literal) or is_shown:
-                continue
-            raise QueryFailedError(
-                "EXPRESSION_NOT_IN_DISTINCT",
-                "For SELECT DISTINCT, ORDER BY expressions must appear in select list",
-                position=_place(key),
-            )
-
-
-def _refuse_aliases(
-    cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, locate: Callable[[str], Position | None]
-) -> None:
-    """Refuses aliases of the SELECT list in WHERE, GROUP BY, HAVING and the SELECT list itself.
-
-    The condition of a join sees columns alone, so that one more join can tell an alias from a column.
-    """
-    probe = tree.copy()
-    parameters = {name.name for one in probe.find_all(exp.Lambda) for name in one.expressions}
-    asked: set[str] = set()
-    for select in list(probe.find_all(exp.Select)):
-        names = _doubtful(select) - parameters
-        if not names or select.args.get("from_") is None:
-            continue
-        asked |= names
-        for join in select.args.get("joins") or ():
-            if not any(join.args.get(key) for key in ("kind", "side", "on", "using", "method")):
-                join.set("kind", "CROSS")  # a comma binds less than the join that is to be added
-        columns = [exp.column(exp.to_identifier(name, quoted=True)) for name in sorted(names)]
-        known = exp.and_(*(exp.NullSafeEQ(this=column, expression=column.copy()) for column in columns))
-        one = exp.Subquery(
-            this=exp.Select(expressions=[exp.alias_(exp.Literal.number(1), "athena_one")]),
-            alias=exp.TableAlias(this=exp.to_identifier("athena_probe")),
-        )
-        select.append("joins", exp.Join(this=one, kind="INNER", on=known))
-    if not asked:
-        return
-    found = _UNKNOWN_COLUMN.search(_failure(cursor, probe))
-    if found is not None and found.group(1) in asked:
-        name = found.group(1)
-        raise QueryFailedError(
-            "COLUMN_NOT_FOUND", f"Column '{name}' cannot be resolved", position=locate(name)
-        )
-
-
-def _doubtful(select: exp.Select) -> set[str]:
-    """Aliases that are used where Athena knows columns alone; they may be columns, too."""
-    aliases = {item.alias for item in select.expressions if isinstance(item, exp.Alias)}
-    if not aliases:
-        return set()
-    places = [item.this if isinstance(item, exp.Alias) else item for item in select.expressions]
-    places += [part for key in ("where", "group", "having") if (part := select.args.get(key)) is not None]
-    used: set[str] = set()
-    for place in places:
-        for node in place.walk(prune=lambda node: isinstance(node, exp.Query)):
-            if isinstance(node, exp.Column) and not node.table:
-                used.add(node.name)
-    return aliases & used

@@ -250,9 +250,26 @@ def check_crawler(attributes: dict[str, Any]) -> None:
         problem = "The DeleteBehavior of a crawler with catalog targets must be LOG."
     elif "S3Targets" in targets and not attributes.get("database_name"):
         problem = "DatabaseName is required for a crawler with S3 targets."
+    problem = problem or _configuration_problem(attributes.get("configuration") or "{}")
     problem = problem or _recrawl_problem(attributes, [each for items in targets.values() for each in items])
     if problem:
         raise GlueClientError("InvalidInputException", problem)
+
+
+def _configuration_problem(text: str) -> str:
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        return f"Configuration is not JSON: {error}"
+    grouping = given.get("Grouping", {})
+    unknown = {*(set(given) - {"Version", "CrawlerOutput", "Grouping"})}
+    unknown |= set(grouping) - {"TableGroupingPolicy", "TableLevelConfiguration"}
+    if unknown:
+        return f"{', '.join(sorted(unknown))} in Configuration is not supported here."
+    level = grouping.get("TableLevelConfiguration", 1)
+    if not isinstance(level, int) or level < 1:
+        return f"TableLevelConfiguration is {level!r}; it is a number from 1, the bucket, on."
+    return ""
 
 
 def _recrawl_problem(attributes: dict[str, Any], targets: list[dict[str, Any]]) -> str:

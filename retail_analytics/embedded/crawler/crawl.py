@@ -6,7 +6,6 @@ rest. Not here: the crawler's states and the wire (``backend.py``).
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import logging
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from retail_analytics.embedded.crawler import layout
 from retail_analytics.embedded.crawler.catalog import CRAWLER_PARAMETER, CatalogWriter, Changes, Policy
 from retail_analytics.embedded.crawler.events import Memory, Queue
 from retail_analytics.embedded.crawler.schema import Schema, UnreadableObjectError, infer
+from retail_analytics.embedded.crawler.selection import excluded, tables_at
 from retail_analytics.embedded.moto_backends import ACCOUNT_ID
 
 if TYPE_CHECKING:
@@ -112,8 +112,10 @@ class Crawl:
         root = folder_url(target["Path"])
         writer = self._writer(self.crawler.database_name)
         found = self._folders(root, target.get("Exclusions") or [], target.get("SampleSize"), queue)
-        grouping = self._configuration().get("Grouping", {}).get("TableGroupingPolicy")
-        tables = list(layout.tables(root, found, combine=grouping == "CombineCompatibleSchemas"))
+        grouping = self._configuration().get("Grouping", {})
+        combine = grouping.get("TableGroupingPolicy") == "CombineCompatibleSchemas"
+        level = grouping.get("TableLevelConfiguration")
+        tables = list(tables_at(root, found, level=int(level) if level else None, combine=combine))
         existing = self.glue.databases[self.crawler.database_name].tables
         taken = {name: location(table) for name, table in existing.items()}
         prefix = self.crawler.table_prefix or ""
@@ -189,18 +191,24 @@ class Crawl:
         keys = [
             url
             for url in self._list(below)
-            if not layout.hidden(url, root)
-            and not any(fnmatch.fnmatchcase(url.removeprefix(root), pattern) for pattern in exclusions)
+            if not layout.hidden(url, root) and not excluded(url.removeprefix(root), exclusions)
         ]
         self.log(f"BENCHMARK : Running Start Crawl over {len(keys)} objects of {below}")
         found = []
         for path, members in sorted(layout.folders(keys).items()):
             self._stop_if_asked()
-            schemas = list(filter(None, map(self._infer, sample(members, sample_size or SAMPLES_A_FOLDER))))
-            if schemas:
-                merged = reduce(lambda left, right: left.merged(right), schemas)
-                found.append(layout.Folder(path, tuple(members), merged))
+            found += self._folder(path, members, sample_size or SAMPLES_A_FOLDER)
         return found
+
+    def _folder(self, path: str, members: Sequence[str], count: int) -> list[layout.Folder]:
+        """The folder with its schema; where formats are mixed, each object is a table of its own."""
+        schemas = list(filter(None, map(self._infer, sample(members, count))))
+        if len({schema.format for schema in schemas}) <= 1:
+            merged = reduce(Schema.merged, schemas) if schemas else None
+            return [layout.Folder(path, tuple(members), merged)] if merged else []
+        self.log(f"WARN : {path} holds objects of several formats; each becomes a table")
+        each = ((key, self._infer(key)) for key in members)
+        return [layout.Folder(f"{key}/", (key,), schema) for key, schema in each if schema is not None]
 
     def _infer(self, url: str) -> Schema | None:
         bucket, _, key = url.removeprefix("s3://").partition("/")

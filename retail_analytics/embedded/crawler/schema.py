@@ -130,7 +130,7 @@ def _json_records(text: str) -> Iterable[Any]:
                 # A record that is cut off or spoilt does not hide those before it.
                 return
             raise UnreadableObjectError(f"begins like JSON, but: {error}") from error
-        yield from value if isinstance(value, list) else (value,)
+        yield {"array": value} if isinstance(value, list) else value
         while position < len(text) and text[position].isspace():
             position += 1
 

@@ -277,6 +277,7 @@ NOT_COVERED = [
     ("SELECT regexp_like('a', '(?=a)')", "(?="),
     ("SELECT t FROM (SELECT TIMESTAMP '2010-12-01 00:00:00' AT TIME ZONE 'Asia/Tokyo' AS t)", "a zone other"),
     ("SELECT CAST('a' AS char(5))", "char(n)"),
+    ("SELECT INTERVAL '3' MONTH", "an interval of months"),
     ("SELECT DATE '2010-12-02' - DATE '2010-12-01'", "an interval"),
     ("SELECT approx_percentile(1, 1, 0.5)", "approx_percentile with 3 arguments"),
     ("SELECT 3 > ALL (VALUES 1, 2)", "ALL (VALUES"),

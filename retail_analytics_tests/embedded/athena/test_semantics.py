@@ -163,6 +163,7 @@ def test_distinct_rows_are_sorted_by_what_is_shown(
         ("SELECT {'a': 1}", "line 1:8: mismatched input '{'"),
         ("SELECT 'a' ILIKE 'A'", "line 1:12: mismatched input 'ILIKE'"),
         ("SELECT 7 DIV 2", "line 1:10: mismatched input 'DIV'"),
+        ("SELECT DISTINCT ON (a) a FROM (VALUES 1) AS t(a)", "line 1:17: mismatched input 'ON'"),
         ("SELECT FROM t", "line 1:8: mismatched input 'FROM'"),
         ("SELECT a FROM (VALUES 1) AS t(a) LIMIT 1 OFFSET 1", "line 1:42: mismatched input 'OFFSET'"),
         ("SELECT * EXCLUDE (a) FROM (VALUES (1, 2)) AS t(a, b)", "mismatched input"),

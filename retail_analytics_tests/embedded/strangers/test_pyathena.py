@@ -90,7 +90,7 @@ def test_the_async_cursors(
 ) -> None:
     with connect(cursor_class=kind).cursor() as cursor:
         _, future = cursor.execute(ALL)
-        assert read(future.result(timeout=60)) == expected
+        assert read(future.result(timeout=120)) == expected
 
 
 def test_an_async_query_is_cancelled(connect: Callable[..., Any]) -> None:
@@ -100,8 +100,8 @@ def test_an_async_query_is_cancelled(connect: Callable[..., Any]) -> None:
     )
     with connect(cursor_class=AsyncCursor).cursor() as cursor:
         query_id, future = cursor.execute(endless)
-        cursor.cancel(query_id).result(timeout=60)
-        assert future.result(timeout=60).state == "CANCELLED"
+        cursor.cancel(query_id).result(timeout=120)
+        assert future.result(timeout=120).state == "CANCELLED"
 
 
 @covers("PyAthena", "asyncio connection (`aio_connect`)")
@@ -149,7 +149,7 @@ def test_the_async_arrow_cursor(connect: Callable[..., Any], monkeypatch: pytest
     monkeypatch.setattr(AthenaArrowResultSet, "_metadata_reader_class", EmbeddedReader)
     with connect(cursor_class=AsyncArrowCursor).cursor() as cursor:
         _, future = cursor.execute(ALL)
-        assert future.result(timeout=60).as_arrow().num_rows == 2
+        assert future.result(timeout=120).as_arrow().num_rows == 2
 
 
 @covers("PyAthena", "parameters: pyformat and qmark")
