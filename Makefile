@@ -10,6 +10,9 @@ INFRA_BIN := $(INFRA_VENV)/bin
 INFRA_STAMP := $(INFRA_VENV)/.installed
 EMULATOR_VENV := .venv-emulator
 EMULATOR_STAMP := $(EMULATOR_VENV)/.installed
+# What the container image holds, without a container.
+IMAGE_VENV := $(INFRA_VENV)/image
+IMAGE_STAMP := $(IMAGE_VENV)/.installed
 ENV ?= dev
 CDK := npx --yes aws-cdk@2.1148.1
 # hostname, certificateArn, alarmEmail: see docs/deploy.md
@@ -19,7 +22,7 @@ CDK_ENV := CDK_VALIDATION=false JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-slow check venv fmt asset-checks bench-ingest bench-embedded bench-search opensearch test-opensearch bench-lake bench-batch lock clean-state clean synth deploy diff destroy check-infra test-infra test-infra-deploy clean-infra
+.PHONY: help demo dev test test-slow test-explore check venv fmt asset-checks bench-ingest bench-embedded bench-search opensearch test-opensearch bench-lake bench-batch lock clean-state clean synth bootstrap deploy diff destroy check-infra test-infra test-infra-deploy test-image clean-infra
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,10 +44,13 @@ dev: $(STAMP) ## Dagster's UI on 127.0.0.1 over the embedded cloud, with records
 	@$(BIN)/retail-analytics dev $(if $(PORT),--port $(PORT))
 
 test: $(STAMP) ## the tests, on two processes; ARGS="-k name" picks some
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 test-slow: $(STAMP) ## the tests that take longer: kills, interruptions, overtaken processes, two years of hours; ARGS as above
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-explore: $(STAMP) ## the property tests on random examples, twenty times as many (TIMES=); ARGS as above
+	@EXPLORE_TIMES="$(or $(TIMES),20)" $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --hypothesis-profile explore -m "hypothesis and not slow" $(ARGS)
 
 check: $(STAMP) ## ruff, strict types, import contracts
 	@$(BIN)/ruff check .
@@ -92,6 +98,11 @@ $(EMULATOR_STAMP): requirements-emulator.lock
 	@$(EMULATOR_VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-emulator.lock
 	@touch $@
 
+$(IMAGE_STAMP): requirements-aws.lock
+	@test -d $(IMAGE_VENV) || $(PYTHON) -m venv $(IMAGE_VENV)
+	@$(IMAGE_VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-aws.lock
+	@touch $@
+
 synth: $(INFRA_STAMP) ## the platform's templates into infra/cdk.out/, offline; ENV=dev or prod
 	@rm -rf infra/cdk.out
 	@$(CDK_ENV) CDK_CONTEXT_JSON='{"env": "$(ENV)", "hostname": "$(hostname)", "certificateArn": "$(certificateArn)", "alarmEmail": "$(alarmEmail)"}' \
@@ -99,6 +110,11 @@ synth: $(INFRA_STAMP) ## the platform's templates into infra/cdk.out/, offline; 
 
 diff: $(INFRA_STAMP) ## what a deployment would change; wants an AWS account
 	@$(CDK_ENV) $(CDK) diff --app "$(INFRA_BIN)/python -m infra.app" --output infra/cdk.out $(CONTEXT) --all
+
+bootstrap: $(INFRA_STAMP) ## make an AWS account ready, once: account=… region=…
+	@test -n "$(account)" -a -n "$(region)" || { echo "Say which: make bootstrap account=123456789012 region=eu-west-1"; exit 1; }
+	@$(CDK_ENV) $(CDK) bootstrap aws://$(account)/$(region)
+	@$(INFRA_BIN)/python -m infra.bootstrap
 
 deploy: $(INFRA_STAMP) ## the platform into the AWS account that the environment names; ENV=dev or prod; see docs/deploy.md
 	@$(CDK_ENV) $(CDK) deploy --app "$(INFRA_BIN)/python -m infra.app" --output infra/cdk.out $(CONTEXT) --all
@@ -110,10 +126,13 @@ check-infra: $(INFRA_STAMP) ## strict types over infra
 	@$(INFRA_BIN)/python -m mypy --package infra
 
 test-infra: $(INFRA_STAMP) ## the templates: privileges, encryption, cfn-lint, cdk-nag
-	@$(CDK_ENV) $(INFRA_BIN)/python -m pytest infra/tests --ignore infra/tests/test_deploy.py $(ARGS)
+	@$(CDK_ENV) $(INFRA_BIN)/python -m pytest infra/tests --ignore infra/tests/test_deploy.py --ignore infra/tests/test_image_runs.py $(ARGS)
 
 test-infra-deploy: $(INFRA_STAMP) $(EMULATOR_STAMP) ## the stacks deployed to an emulator, deployed again, destroyed
 	@$(CDK_ENV) MINISTACK_PYTHON="$(CURDIR)/$(EMULATOR_VENV)/bin/python" $(INFRA_BIN)/python -m pytest infra/tests/test_deploy.py $(ARGS)
+
+test-image: $(INFRA_STAMP) $(IMAGE_STAMP) ## what the image installs and starts, over Postgres, without Docker
+	@$(CDK_ENV) IMAGE_VENV="$(CURDIR)/$(IMAGE_VENV)" $(INFRA_BIN)/python -m pytest infra/tests/test_image_runs.py $(ARGS)
 
 lock: ## renew every lock file (wants uv)
 	@uv pip compile setup.cfg --extra embedded --extra dev --generate-hashes --python-version 3.11 --universal \

@@ -1,6 +1,6 @@
 """``python -m benchmarks.batch``: what compaction costs, and how it compares.
 
-A month of clean hours, 720 of two objects and 500 records each, is compacted in one call, audits included:
+A month of clean hours, 720 of two objects and 2,000 records each, is compacted in one call, audits included:
 ``queries_720`` are the statements that Athena was given (none of them is DDL), ``hours_per_minute_720`` the
 pace. ``write_bytes_scanned_to_raw`` and ``audit_bytes_scanned_to_raw`` are what the CTAS and the audits read,
 for each raw byte. On the same server, in the same run:
@@ -55,7 +55,7 @@ HOURS = 720
 SERIAL_HOURS = 120
 MANY_HOURS, FEW_HOURS = 1000, 10
 _OBJECTS = 2
-_RECORDS = 250
+_RECORDS = 1000
 _SMALL_RECORDS = 10
 _SEED = 20101201
 _CHILD_SECONDS = 900

@@ -27,18 +27,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Interrupted.", file=sys.stderr)
         return _INTERRUPTED
     except _expected() as error:
-        print(f"retail-analytics {arguments.command}: {error}{_next_step(error)}", file=sys.stderr)
+        print(f"retail-analytics {arguments.command}: {_sentence(error)}", file=sys.stderr)
         return 1
     return status
 
 
-def _next_step(error: BaseException) -> str:
-    """What botocore does not say: how a shell gets what is missing."""
+def _sentence(error: BaseException) -> str:
+    """What went wrong; with what botocore does not say, how a shell gets what is missing."""
+    from botocore.exceptions import ConnectionError as NotReachedError
     from botocore.exceptions import NoCredentialsError
 
-    if not isinstance(error, NoCredentialsError):
-        return ""
-    return ': sign in to AWS, or take the embedded cloud: eval "$(retail-analytics env --export)".'
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if isinstance(error, NotReachedError) and endpoint:
+        return (
+            f"{endpoint} does not answer: start the embedded cloud again (`retail-analytics up`, `dev`), take"
+            ' its environment, eval "$(retail-analytics env --export)", or unset AWS_ENDPOINT_URL for AWS.'
+        )
+    if isinstance(error, NoCredentialsError):
+        return (
+            f'{error}: sign in to AWS, or take the embedded cloud: eval "$(retail-analytics env --export)".'
+        )
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,6 +98,8 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from retail_analytics.ingest.arguments import whole
+
     parser = commands.add_parser(
         "demo",
         help="run the main job headless: past hours, backfill, a live slice, checks",
@@ -96,7 +107,9 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         " record is where it belongs and every check passed.",
     )
     parser.add_argument("-I", "--input-file", type=Path, help="a CSV file (default: generated transactions)")
-    parser.add_argument("--live", type=int, default=5000, help="records to stream (default: %(default)s)")
+    parser.add_argument(
+        "--live", type=whole(1), default=5000, help="records to stream (default: %(default)s)"
+    )
     parser.add_argument("--report", type=Path, help="write the figures to this file, as JSON")
     parser.add_argument("--state-dir", type=Path, default=Path(".retail/demo"), help="(default: %(default)s)")
     parser.set_defaults(run=_demo)
@@ -116,16 +129,21 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _add_dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from retail_analytics.commands.arguments import port
+    from retail_analytics.ingest.arguments import rate, whole
+
     parser = commands.add_parser(
         "dev",
         help="open Dagster's UI over the embedded cloud with records flowing",
         description="Open Dagster's UI over the embedded cloud with records flowing. The state of both is"
         " kept in one folder and goes on at the next start.",
     )
-    parser.add_argument("--port", type=int, default=3000, help="the UI's port (default: %(default)s)")
-    parser.add_argument("--days", type=int, default=3, help="days of history (default: %(default)s)")
-    parser.add_argument("--records", type=int, default=6000, help="records of history (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=5, help="live records a second (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=3000, help="the UI's port (default: %(default)s)")
+    parser.add_argument("--days", type=whole(1), default=3, help="days of history (default: %(default)s)")
+    parser.add_argument(
+        "--records", type=whole(1), default=6000, help="records of history (default: %(default)s)"
+    )
+    parser.add_argument("--rate", type=rate, default=5, help="live records a second (default: %(default)s)")
     parser.add_argument("--state-dir", type=Path, default=Path(".retail/dev"), help="(default: %(default)s)")
     parser.add_argument(
         "--fresh", action="store_true", help="begin anew: forget the state of the cloud and of Dagster"
@@ -148,7 +166,7 @@ def _dev(arguments: argparse.Namespace) -> int:
 
 
 def _add_backfill(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from retail_analytics.commands.backfill import parse_hour
+    from retail_analytics.commands.arguments import parse_hour
 
     parser = commands.add_parser(
         "backfill",

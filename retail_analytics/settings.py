@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,6 +165,15 @@ class Settings:
             notify_topic_arn=env.get("RETAIL_NOTIFY_TOPIC_ARN", default.notify_topic_arn),
             notify_webhook=env.get("RETAIL_NOTIFY_WEBHOOK", default.notify_webhook),
         )
+
+
+def arrivals_filter(raw_root: str) -> dict[str, object]:
+    """The filter policy of a queue of hints on the arrivals topic: events of keys below a feed's raw root.
+
+    By the message's body. It compares with keys as S3 writes them into events: as forms do, blanks as plus
+    signs, but slashes as they are.
+    """
+    return {"Records": {"s3": {"object": {"key": [{"prefix": quote_plus(raw_root, safe="/")}]}}}}
 
 
 def parse_first_hours(text: str) -> dict[str, datetime]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retail_analytics.settings import Settings, SettingsError, format_first_hours, parse_first_hours
+from retail_analytics.settings import (
+    Settings,
+    SettingsError,
+    arrivals_filter,
+    format_first_hours,
+    parse_first_hours,
+)
 
 names = st.from_regex(r"[a-z][a-z_]{0,9}", fullmatch=True)
 whole_hours = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)).map(
@@ -136,3 +143,12 @@ def test_settings_do_not_change() -> None:
 
 def test_results_lie_in_the_one_bucket() -> None:
     assert Settings(bucket="b").results_location == "s3://b/athena-results/"
+
+
+def test_a_queues_filter_compares_with_keys_as_s3_writes_them_into_events() -> None:
+    def prefix(raw_root: str) -> object:
+        policy: Any = arrivals_filter(raw_root)
+        return policy["Records"]["s3"]["object"]["key"][0]["prefix"]
+
+    assert prefix("00-retail-trans/") == "00-retail-trans/"
+    assert prefix("caf\u00e9 + co/") == "caf%C3%A9+%2B+co/"

@@ -87,7 +87,7 @@ def pipeline(
     feed: Feed, settings: Settings, s3: S3Resource, athena: AthenaResource, glue: GlueResource
 ) -> Pipeline:
     """The plain pipeline behind Dagster's resources."""
-    return Pipeline(feed, settings, s3.get_client(), athena, Catalog(glue.get_client(), settings.database))
+    return Pipeline(feed, settings, s3.get_client(), athena, Catalog.of(settings, glue))
 
 
 def _compacted(feed: Feed, settings: Settings) -> dg.AssetsDefinition:

@@ -49,7 +49,7 @@ def _accounted(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, s3: S3Resource, athena: AthenaResource, glue: GlueResource
     ) -> dg.AssetCheckResult:
         start, end = hours_to_check(context.run, feed, settings)
-        catalog = Catalog(glue.get_client(), settings.database)
+        catalog = Catalog.of(settings, glue)
         states = hour_states(s3.get_client(), catalog, feed, settings, start, end)
         filled = [state for state in states if state.raw.objects]
         problems = [
@@ -216,7 +216,7 @@ def _rejects(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, s3: S3Resource, athena: AthenaResource, glue: GlueResource
     ) -> dg.AssetCheckResult:
         start, end = hours_to_check(context.run, feed, settings)
-        catalog = Catalog(glue.get_client(), settings.database)
+        catalog = Catalog.of(settings, glue)
         states = hour_states(s3.get_client(), catalog, feed, settings, start, end)
         published = [state.published.counts for state in states if state.published]
         lines = sum(counts.lines for counts in published)

@@ -3,41 +3,18 @@
 A hold is a materialisation of the feed's asset ``hold``, and its release wipes it: one write in Dagster's own
 storage, which the daemon's automation, the schedules, the UI and the command line read alike, and which
 outlives all of them. Arrivals are reported all the while, and automation remembers what it would have asked
-for; runs that a person starts are not stopped.
+for; runs that a person starts are not stopped. Not here: reading a hold (``lake/holds.py``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from retail_analytics.feeds import Feed
+from retail_analytics.lake.holds import Hold, hold_key, read_hold
 
 CHECK = "not_held"
-
-
-@dataclass(frozen=True)
-class Hold:
-    """A hold on a feed.
-
-    Attributes:
-        reason: Why, in the words of whoever holds it.
-        by: Who holds it.
-        since: Since when, aware.
-    """
-
-    reason: str
-    by: str
-    since: datetime
-
-    def __str__(self) -> str:
-        return f"held since {self.since:%Y-%m-%d %H:%M} UTC by {self.by}: {self.reason}"
-
-
-def hold_key(feed: Feed) -> dg.AssetKey:
-    """The key of a feed's hold."""
-    return dg.AssetKey([feed.name, "hold"])
 
 
 def hold_spec(feed: Feed) -> dg.AssetSpec:
@@ -59,17 +36,6 @@ def unless_held(feed: Feed) -> dg.AutomationCondition[dg.AssetKey]:
     To be the last of a conjunction: a condition that remembers ("since") forgets what it is not asked about.
     """
     return dg.AutomationCondition.asset_matches(hold_key(feed), dg.AutomationCondition.missing())
-
-
-def read_hold(instance: dg.DagsterInstance, feed: Feed) -> Hold | None:
-    """The hold on a feed, or None."""
-    event = instance.get_latest_materialization_event(hold_key(feed))
-    made = event.asset_materialization if event else None
-    if made is None or event is None:
-        return None
-    said = {name: str(value.value) for name, value in made.metadata.items()}
-    since = datetime.fromtimestamp(event.timestamp, UTC)
-    return Hold(said.get("reason", "no reason was given"), said.get("by", "somebody"), since)
 
 
 def hold(instance: dg.DagsterInstance, feed: Feed, about: dg.AssetKey, reason: str, by: str) -> Hold:

@@ -67,7 +67,7 @@ class Difference:
 
 def objects_of(raw: RawHour) -> Objects:
     """The objects of a raw hour as they are noted."""
-    return {item.key.rsplit("/", 1)[-1]: (item.etag, item.size) for item in raw.objects}
+    return {hours_.name_in_hour(item.key): (item.etag, item.size) for item in raw.objects}
 
 
 def difference(before: Objects, now: Objects) -> Difference:

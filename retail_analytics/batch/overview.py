@@ -13,10 +13,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from retail_analytics.batch.assets import compacted_key
-from retail_analytics.batch.holds import read_hold
 from retail_analytics.batch.state import hour_states
 from retail_analytics.lake import delivery_errors, failed_runs
 from retail_analytics.lake import hours as hours_
+from retail_analytics.lake.holds import read_hold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import dagster as dg
     from mypy_boto3_s3 import S3Client
 
-    from retail_analytics.batch.holds import Hold
     from retail_analytics.batch.state import HourState
     from retail_analytics.feeds import Feed
     from retail_analytics.lake.failed_runs import Attempts
+    from retail_analytics.lake.holds import Hold
     from retail_analytics.lake.partitions import Catalog
     from retail_analytics.settings import Settings
 
@@ -56,6 +56,44 @@ class Circumstances:
     hold: Hold | None = None
     attempts: Attempts | None = None
     errors: int = 0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is known of a feed beside the lake, gathered once for any of its hours.
+
+    Attributes:
+        now: The present, aware.
+        closed_until: The end of the last closed hour.
+        target: How long news may wait for compaction.
+        hold: The hold on the feed, if there is one.
+        attempts: Hours that failed.
+    """
+
+    now: datetime
+    closed_until: datetime
+    target: timedelta
+    hold: Hold | None = None
+    attempts: Mapping[datetime, Attempts] = field(default_factory=dict)
+
+    def of(self, hour: datetime, errors: int = 0) -> Circumstances:
+        """What is known of one hour, and so many objects of it under the error prefix."""
+        closed = hour < self.closed_until
+        return Circumstances(self.now, closed, self.target, self.hold, self.attempts.get(hour), errors)
+
+
+def surroundings(
+    feed: Feed, settings: Settings, now: datetime, instance: dg.DagsterInstance | None
+) -> Surroundings:
+    """Gather them; ``instance`` is Dagster's memory, which alone knows of failures and holds, or None."""
+    failures = failed_runs.recent(instance, compacted_key(feed), now) if instance else []
+    return Surroundings(
+        now,
+        hours_.closed_until(feed, settings, now),
+        timedelta(minutes=settings.compaction_target_minutes),
+        read_hold(instance, feed) if instance else None,
+        failed_runs.attempts_by_hour(failures, now),
+    )
 
 
 @dataclass(frozen=True)
@@ -112,18 +150,14 @@ def look(
     end = hours_.floor_hour(now) + hours_.HOUR
     window = end - hours * hours_.HOUR
     start = max(window, min(hours_.first_hour(feed, settings), end))
-    closed = hours_.closed_until(feed, settings, now)
-    target = timedelta(minutes=settings.compaction_target_minutes)
-    hold = read_hold(instance, feed) if instance else None
-    failures = failed_runs.recent(instance, compacted_key(feed), now) if instance else []
-    attempts = failed_runs.attempts_by_hour(failures, now)
+    around = surroundings(feed, settings, now, instance)
     errors = _delivery_errors(s3, feed, settings, now, window)
     views = [HourView(hour, "before") for hour in hours_.hours_between(window, start)]
-    for state in hour_states(s3, catalog, feed, settings, start, end):
-        hour = state.raw.hour
-        known = Circumstances(now, hour < closed, target, hold, attempts.get(hour), errors[hour])
-        views.append(view(state, known))
-    return FeedView(feed.name, tuple(views), hold, Counter(each.kind for each in views))
+    views += [
+        view(state, around.of(state.raw.hour, errors[state.raw.hour]))
+        for state in hour_states(s3, catalog, feed, settings, start, end)
+    ]
+    return FeedView(feed.name, tuple(views), around.hold, Counter(each.kind for each in views))
 
 
 def view(state: HourState, known: Circumstances) -> HourView:

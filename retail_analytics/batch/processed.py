@@ -160,8 +160,15 @@ def make_plan(pipeline: Pipeline, name: str, days: Sequence[date]) -> Plan:
 
 
 def _noted(day: date, partition: Partition) -> DayResult:
-    number = {name: int(partition.parameters.get(name, "0")) for name in ("rows", "repeated", "bytes")}
-    return DayResult(day, "unchanged", **number, query_id=partition.parameters.get("query_id", ""))
+    noted = partition.parameters
+    return DayResult(
+        day,
+        "unchanged",
+        rows=int(noted.get("rows", "0")),
+        repeated=int(noted.get("repeated", "0")),
+        bytes=int(noted.get("bytes", "0")),
+        query_id=noted.get("query_id", ""),
+    )
 
 
 def _published(pipeline: Pipeline, name: str, days: Sequence[date]) -> dict[date, Partition]:

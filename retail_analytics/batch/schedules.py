@@ -13,12 +13,12 @@ from dagster_aws.s3 import S3Resource
 
 from retail_analytics.batch import processed
 from retail_analytics.batch.assets import compacted_key, pipeline, processed_key, sweep_key
-from retail_analytics.batch.holds import read_hold
 from retail_analytics.batch.staging import Pipeline
 from retail_analytics.batch.state import HourState, hour_states
 from retail_analytics.feeds import Feed
 from retail_analytics.lake import hours, windows
 from retail_analytics.lake.assets import catalog_key
+from retail_analytics.lake.holds import read_hold
 from retail_analytics.resources.athena import AthenaResource
 from retail_analytics.resources.clients import GlueResource
 from retail_analytics.settings import Settings
@@ -201,11 +201,15 @@ def _days_behind(_: dg.DagsterInstance, work: Pipeline, moment: datetime) -> Beh
 def build_sweep_schedule(feed: Feed) -> dg.ScheduleDefinition:
     """Once a night: remove what nothing points at any more."""
     job = dg.define_asset_job(
-        f"{feed.name}_sweep", selection=dg.AssetSelection.assets(sweep_key(feed)), tags={"feed": feed.name}
+        f"{feed.name}_sweep",
+        selection=dg.AssetSelection.assets(sweep_key(feed)),
+        description="Removes superseded and abandoned locations, once no query can still read them.",
+        tags={"feed": feed.name},
     )
     return dg.ScheduleDefinition(
         name=f"{feed.name}_nightly_sweep",
         job=job,
+        description="Once a night: removes what nothing points at any more.",
         cron_schedule="10 3 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,

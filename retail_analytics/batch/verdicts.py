@@ -82,7 +82,7 @@ def verdict(
     else:
         description = f"{examined} {what} examined, all good."
     return dg.AssetCheckResult(
-        passed=bool(examined) and not problems,
+        passed=bool(examined or in_run) and not problems,
         severity=severity if problems else dg.AssetCheckSeverity.ERROR,
         metadata=metadata,
         description=description,

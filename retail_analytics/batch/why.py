@@ -11,12 +11,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from retail_analytics.batch import objects_noted, overview
-from retail_analytics.batch.assets import compacted_key
-from retail_analytics.batch.holds import read_hold
 from retail_analytics.batch.results import read_noted
 from retail_analytics.batch.state import HourState
-from retail_analytics.lake import failed_runs, objects, tables
 from retail_analytics.lake import hours as hours_
+from retail_analytics.lake import objects, tables
 from retail_analytics.lake.objects import EMPTY
 from retail_analytics.lake.sensors import reported_digests
 
@@ -26,12 +24,12 @@ if TYPE_CHECKING:
     import dagster as dg
     from mypy_boto3_s3 import S3Client
 
-    from retail_analytics.batch.holds import Hold
     from retail_analytics.batch.objects_noted import Difference
     from retail_analytics.batch.overview import Kind
     from retail_analytics.batch.results import HourResult
     from retail_analytics.feeds import Feed
     from retail_analytics.lake.failed_runs import Attempts
+    from retail_analytics.lake.holds import Hold
     from retail_analytics.lake.objects import RawHour
     from retail_analytics.lake.partitions import Catalog, Partition
     from retail_analytics.settings import Settings
@@ -90,16 +88,7 @@ def explain(
     partition = _partition(catalog, feed, settings, hour)
     published = read_noted(hour, partition.parameters, "published") if partition else None
     state = HourState(raw, published)
-    hold = read_hold(instance, feed) if instance else None
-    failures = failed_runs.recent(instance, compacted_key(feed), now) if instance else []
-    attempts = failed_runs.attempts_by_hour(failures, now).get(hour)
-    known = overview.Circumstances(
-        now,
-        closed=hour < hours_.closed_until(feed, settings, now),
-        target=timedelta(minutes=settings.compaction_target_minutes),
-        hold=hold,
-        attempts=attempts,
-    )
+    known = overview.surroundings(feed, settings, now, instance).of(hour)
     kind = overview.view(state, known).kind
     older_rules = state.current and not state.done
     if hour < hours_.first_hour(feed, settings):
@@ -113,8 +102,8 @@ def explain(
         older_rules,
         _difference(s3, raw, partition),
         reported,
-        hold,
-        attempts,
+        known.hold,
+        known.attempts,
         _next(feed, settings, raw, kind, now, older_rules=older_rules, reported=reported),
     )
 

@@ -25,7 +25,7 @@ from retail_analytics.lake import hours, windows
 from retail_analytics.lake.assets import catalog_key
 from retail_analytics.lake.partitions import Catalog
 from retail_analytics.resources.athena import AthenaResource
-from retail_analytics.resources.clients import glue_client, s3_client
+from retail_analytics.resources.clients import s3_client
 from retail_analytics.resources.faults import INTERRUPTED
 from retail_analytics.settings import Settings
 
@@ -40,15 +40,6 @@ _INTERRUPTED = 130
 
 class BackfillError(ValueError):
     """A backfill that cannot begin; the message says why, and what to give instead."""
-
-
-def parse_hour(text: str) -> datetime:
-    """An hour from ``YYYY-MM-DDTHH``, UTC.
-
-    Raises:
-        ValueError: It is not of that form.
-    """
-    return datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
 
 
 def run_backfill(
@@ -96,7 +87,8 @@ def run_backfill(
     for failure in failures:
         print(f"Failed: {failure}")
     if not failures:
-        print(f"{plan.hours} hours of {feed.name} are compacted, and the days that they touch are made.")
+        many = f"{plan.hours} hours of {feed.name} are" if plan.hours != 1 else f"1 hour of {feed.name} is"
+        print(f"{many} compacted, and the days that they touch are made.")
     return 1 if failures else 0
 
 
@@ -112,7 +104,7 @@ class _Backfill:
     def plan(self, expecting: bool = True, force: bool = False) -> BackfillPlan:
         """What is left to do, with the days of hours that are still to be compacted, or without them."""
         settings = self.settings
-        catalog = Catalog(glue_client(settings.region), settings.database)
+        catalog = Catalog.of(settings)
         pipeline = Pipeline(
             self.feed, settings, s3_client(settings.region), AthenaResource.of(settings), catalog
         )

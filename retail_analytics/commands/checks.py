@@ -9,6 +9,8 @@ import dagster as dg
 
 from retail_analytics.commands import jobs
 from retail_analytics.commands.instances import instance_if_any
+from retail_analytics.lake.arrivals import lake_identity
+from retail_analytics.resources.clients import s3_client
 from retail_analytics.settings import Settings
 
 
@@ -17,8 +19,14 @@ def run_checks() -> int:
 
     With a ``DAGSTER_HOME``, what its instance knows (failed runs, holds) is looked at too, and the outcome
     shows in its UI.
+
+    Raises:
+        ClientError: The lake is not there, or may not be read: one sentence in place of one a check.
+        BotoCoreError: AWS, or the embedded cloud, does not answer.
     """
-    definitions = jobs.load_definitions(Settings.from_env())
+    settings = Settings.from_env()
+    lake_identity(s3_client(settings.region), settings.bucket)
+    definitions = jobs.load_definitions(settings)
     with (
         instance_if_any() as known,
         nullcontext(known) if known else dg.DagsterInstance.ephemeral() as instance,
@@ -28,10 +36,14 @@ def run_checks() -> int:
         for evaluation in sorted(evaluations, key=lambda each: (each.asset_key.path, each.check_name)):
             name = f"{'/'.join(evaluation.asset_key.path)}: {evaluation.check_name}"
             print(f"{verdict(evaluation)}  {name}  {evaluation.description or ''}".rstrip())
-        for failure in [] if result.success else jobs.failures_of(result):
+        broken = [] if result.success else jobs.failures_of(result)
+        for failure in broken:
             print(f"FAILED  {failure}")
     counts = Counter(verdict(evaluation) for evaluation in evaluations)
-    print(f"{counts['passed']} of {len(evaluations)} checks passed, {counts['warning']} with a warning.")
+    print(
+        f"{counts['passed']} of {len(evaluations) + len(broken)} checks passed,"
+        f" {counts['warning']} with a warning{f', {len(broken)} could not look' if broken else ''}."
+    )
     return 0 if result.success and evaluations and not counts["FAILED"] else 1
 
 

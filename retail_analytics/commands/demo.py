@@ -21,14 +21,14 @@ from retail_analytics.ingest.history import load_history
 from retail_analytics.ingest.history import s3_client as loading_client
 from retail_analytics.ingest.producer import Options, Producer
 from retail_analytics.ingest.progress import Progress
-from retail_analytics.ingest.rows import count_lines
+from retail_analytics.ingest.rows import count_lines, open_rows
 from retail_analytics.ingest.services import connect
 from retail_analytics.ingest.sources import live_records
 from retail_analytics.lake import hours, objects, windows
 from retail_analytics.lake.assets import catalog_key
 from retail_analytics.lake.partitions import Catalog
 from retail_analytics.resources.athena import AthenaResource
-from retail_analytics.resources.clients import glue_client, s3_client
+from retail_analytics.resources.clients import s3_client
 from retail_analytics.resources.opensearch import OpenSearchResource
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ class Demo:
             CloudError: The embedded cloud did not come up.
         """
         clock = Clock()
+        if self.input_file is not None:
+            with open_rows(self.feed, self.input_file):
+                pass  # what cannot be read is told before a cloud is started
         path = self.input_file or self._generate(clock)
         with ExitStack() as stack:
             with clock.stage("start", "Starting the embedded cloud"):
@@ -130,7 +133,7 @@ class Demo:
             settings,
             s3_client(settings.region),
             AthenaResource.of(settings),
-            Catalog(glue_client(settings.region), settings.database),
+            Catalog.of(settings),
         )
         first = hours.first_hour(feed, settings)
         history = report.measure_history(pipeline, loaded.records, indexed, first, closed)

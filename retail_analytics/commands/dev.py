@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from retail_analytics.commands.local import LocalError, local_deployment
+from retail_analytics.embedded import cloud
 from retail_analytics.ingest import synthetic
 from retail_analytics.ingest.history import load_history, s3_client
 from retail_analytics.ingest.producer import Options, Producer
@@ -35,6 +36,9 @@ FIREHOSE_INTERVAL_SECONDS = 30
 _SEED = 7
 _HISTORY_KEY = "_deployment/first_hour"
 _GRACE_SECONDS = 15.0
+_LOOK_SECONDS = 1.0
+# That there is `dg dev` too is no news either; it would want a project's folder.
+_NO_NEWS = "ignore:Function `dev_command` is superseded"
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,23 @@ class Dev:
             _tell(f"AWS endpoint {deployment.cloud.endpoint_url}, OpenSearch {settings.opensearch_url}")
             _tell(f"Dagster at http://127.0.0.1:{self.port} in a few seconds; Ctrl-C ends everything.")
             with _records_flowing(self.feed, settings, self.rate), _dagster(self.state, self.port) as process:
-                return process.wait()
+                return self._follow(process)
+
+    def _follow(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for Dagster's end; it would go on without its cloud, and fail with every tick.
+
+        Raises:
+            LocalError: The cloud has ended before it.
+        """
+        while True:
+            try:
+                return process.wait(_LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                if not cloud.is_running(self.state):
+                    raise LocalError(
+                        "The embedded cloud has ended, and Dagster with it: the same command goes on from the"
+                        f" last snapshot. {self.state / 'logs'} may say why it ended."
+                    ) from None
 
     def _load(self, settings: Settings) -> datetime:
         now = datetime.now(UTC)
@@ -143,6 +163,7 @@ def _dagster(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             # Ticks every five seconds are no news; their pages in the UI tell of each.
             *("--log-level", "warning"),
         ],
+        env={**os.environ, "PYTHONWARNINGS": _NO_NEWS},
         # A terminal's Ctrl-C goes to its whole group; a second SIGINT would cut Dagster's own ending short.
         start_new_session=True,
     )

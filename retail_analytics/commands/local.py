@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retail_analytics.embedded import cloud
+from retail_analytics.embedded.commands import furnished, keep_furnished
 from retail_analytics.embedded.functions import FunctionSpec
 from retail_analytics.embedded.provision import provision
 from retail_analytics.feeds import FEEDS
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from retail_analytics.feeds import Feed
 
 _IDENTITY_NAME = "cloud.id"
+# Dagster's own name: events of a range of hours are written together, which its storage here does at once.
+_BATCH, _BATCH_SIZE = "DAGSTER_EVENT_BATCH_SIZE", "500"
 _INSTANCE_FILE = Path(__file__).with_name("dagster.local.yaml")
 
 
@@ -52,7 +55,11 @@ class LocalDeployment:
 
     def begin_history(self, feed: Feed, first_hour: datetime) -> Settings:
         """Set the feed's first hour for this process and its children; returns the settings with it."""
-        os.environ["RETAIL_FIRST_HOUR"] = format_first_hours({feed.name: first_hour})
+        first = format_first_hours({feed.name: first_hour})
+        os.environ["RETAIL_FIRST_HOUR"] = first
+        # Other shells' commands are about the same history.
+        state = self.dagster_home.parent
+        keep_furnished(state, {**furnished(state), "RETAIL_FIRST_HOUR": first})
         return Settings.from_env()
 
 
@@ -89,10 +96,14 @@ def local_deployment(
     running = cloud.start(state, port=port, die_with_parent=True, keep_state=keep_state)
     if running.restored is not None:
         _tell(f"{running.restored} --fresh begins anew.")
-    before = {name: os.environ.get(name) for name in ("DAGSTER_HOME", "RETAIL_FIRST_HOUR")}
+    names = ("DAGSTER_HOME", "RETAIL_FIRST_HOUR", _BATCH)
+    before = {name: os.environ.get(name) for name in names}
     try:
         with running.applied():
-            os.environ |= furnish(running, state, firehose_interval_seconds=firehose_interval_seconds)
+            more = furnish(running, state, firehose_interval_seconds=firehose_interval_seconds)
+            keep_furnished(state, more)
+            os.environ |= more
+            os.environ.setdefault(_BATCH, _BATCH_SIZE)
             yield LocalDeployment(running, state / "dagster")
     finally:
         for name, value in before.items():
@@ -177,7 +188,8 @@ def handler(feed: Feed, settings: Settings) -> FunctionSpec:
         name=f"UpsertToES-{feed.name}".replace("_", "-"),
         handler=f"{HANDLER_MODULE}.{HANDLER_FUNCTION}",
         stream=feed.stream,
-        environment=handler_environment(feed, settings),
+        # osmem-server's cost is by bulk; a real server takes several smaller ones side by side.
+        environment=handler_environment(feed, settings) | {"ES_BULK_DOCUMENTS": "2000"},
         batch_size=2000,
         batch_window_seconds=1,
         bisect_batch_on_error=True,

@@ -10,7 +10,6 @@ from retail_analytics.batch.processed_sql import days_predicate
 from retail_analytics.batch.state import hour_states
 from retail_analytics.lake import hours as hours_
 from retail_analytics.lake import tables
-from retail_analytics.lake.partitions import Catalog
 from retail_analytics.resources import sql
 
 if TYPE_CHECKING:
@@ -94,8 +93,7 @@ class Report:
 def measure_history(pipeline: Pipeline, sent: int, indexed: int, start: datetime, end: datetime) -> History:
     """Ask the lake for what it holds of the hours ``[start, end)``."""
     feed, settings = pipeline.feed, pipeline.settings
-    catalog = Catalog(pipeline.catalog.glue, settings.database)
-    states = hour_states(pipeline.s3, catalog, feed, settings, start, end)
+    states = hour_states(pipeline.s3, pipeline.catalog, feed, settings, start, end)
     published = [state.published for state in states if state.published]
     hours = [state.raw.hour for state in states if state.raw.objects]
     days = sorted({hour.date() for hour in hours_.hours_between(start, end)})

@@ -134,12 +134,12 @@ def look(hours: int, running: cloud.EmbeddedCloud | None = None) -> Status:
     from retail_analytics.batch import overview
     from retail_analytics.commands.instances import instance_if_any
     from retail_analytics.lake.partitions import Catalog
-    from retail_analytics.resources.clients import glue_client, s3_client
+    from retail_analytics.resources.clients import s3_client
     from retail_analytics.settings import Settings
 
     settings = Settings.from_env()
     s3 = s3_client(settings.region)
-    catalog = Catalog(glue_client(settings.region), settings.database)
+    catalog = Catalog.of(settings)
     now = datetime.now(UTC)
     with instance_if_any() as instance:
         feeds = [overview.look(s3, catalog, feed, settings, now, hours, instance) for feed in FEEDS]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from retail_analytics.commands.arguments import parse_hour
+from retail_analytics.commands.status import deployment
 from retail_analytics.feeds import FEEDS, get_feed
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from retail_analytics.settings import Settings
 
 _SHOWN = 20
-_FORMS = ("%Y-%m-%d-%H:%M", "%Y-%m-%dT%H")
 
 
 def add_command(commands: argparse._SubParsersAction[Any]) -> None:
@@ -30,31 +30,16 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:
         " published it, and what happens next.",
     )
     parser.add_argument("feed", choices=[feed.name for feed in FEEDS])
-    parser.add_argument("hour", type=parse_hour, help="2010-12-01-08:00 or 2010-12-01T08, UTC")
+    parser.add_argument("hour", type=parse_hour, help="2010-12-01T08 or 2010-12-01-08:00, UTC")
     parser.add_argument("--json", action="store_true", help="as JSON, with every object that differs")
     parser.set_defaults(run=_why)
-
-
-def parse_hour(text: str) -> datetime:
-    """An hour as Dagster's partition key, or as ``backfill`` takes it.
-
-    Raises:
-        ArgumentTypeError: It is neither.
-    """
-    for form in _FORMS:
-        try:
-            hour = datetime.strptime(text, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-        if not hour.minute:
-            return hour
-    raise ArgumentTypeError(f"{text} is no whole hour; write it as 2010-12-01-08:00 or 2010-12-01T08, UTC")
 
 
 def _why(arguments: argparse.Namespace) -> int:
     from retail_analytics.settings import Settings
 
-    explanation = look(get_feed(arguments.feed), Settings.from_env(), arguments.hour)
+    with deployment(None):
+        explanation = look(get_feed(arguments.feed), Settings.from_env(), arguments.hour)
     if arguments.json:
         print(json.dumps(document(explanation), indent=2))
     else:
@@ -67,9 +52,9 @@ def look(feed: Feed, settings: Settings, hour: datetime) -> Explanation:
     from retail_analytics.batch.why import explain
     from retail_analytics.commands.instances import instance_if_any
     from retail_analytics.lake.partitions import Catalog
-    from retail_analytics.resources.clients import glue_client, s3_client
+    from retail_analytics.resources.clients import s3_client
 
-    catalog = Catalog(glue_client(settings.region), settings.database)
+    catalog = Catalog.of(settings)
     with instance_if_any() as instance:
         now = datetime.now(UTC)
         return explain(s3_client(settings.region), catalog, feed, settings, hour, now, instance)
@@ -117,6 +102,8 @@ def _publication(explanation: Explanation) -> str:
 
 
 def _differs(explanation: Explanation) -> Iterator[str]:
+    from retail_analytics.lake import hours
+
     difference = explanation.difference
     if difference is None:
         yield "unknown: the objects that it was made from were not noted, or are swept"
@@ -125,7 +112,7 @@ def _differs(explanation: Explanation) -> Iterator[str]:
         yield "nothing"
         return
     yield str(difference.changes)
-    listed = {item.key.rsplit("/", 1)[-1]: item for item in explanation.raw.objects}
+    listed = {hours.name_in_hour(item.key): item for item in explanation.raw.objects}
     marked = [("+", name) for name in difference.added]
     marked += [("~", name) for name in difference.rewritten]
     marked += [("-", name) for name in difference.removed]

@@ -212,18 +212,19 @@ def look_at(
     settings: Settings,
     hours: Iterable[datetime],
     position: Position,
-    now: datetime,
     known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]],
 ) -> tuple[RawHour, ...]:
-    """Look at these hours, those of them that are closed; the window comes to the others when they are.
+    """Look at those of these hours that the window has left behind; to the others it comes by itself.
+
+    So an hour is looked at when it is closed, also where the clock was set back meanwhile; and a history that
+    appears at once is reported by the window in long stretches, not hint by hint as hours here and there, of
+    which each would become a run.
 
     Returns:
         Those whose digest is news, in order.
     """
     first = hours_.first_hour(feed, settings)
-    # Where the clock was set back, an hour that the window has left behind is open again, and comes no more.
-    closed = max(hours_.closed_until(feed, settings, now), position.reported_until)
-    wanted = [hour for hour in hours if first <= hour < closed]
+    wanted = [hour for hour in hours if first <= hour < position.reported_until]
     return find_changed(objects.list_these(s3, settings.bucket, feed, wanted), known_digests)
 
 

@@ -74,7 +74,7 @@ def _catalog(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
             listed = objects.list_these(s3.get_client(), settings.bucket, feed, wanted)
             filled = [hour for hour, raw in listed.items() if raw.objects]
             emptied = [hour for hour, raw in listed.items() if not raw.objects]
-            done = register(Catalog(glue.get_client(), settings.database), feed, settings, filled, emptied)
+            done = register(Catalog.of(settings, glue), feed, settings, filled, emptied)
         context.add_asset_metadata(
             {
                 "hours with objects": len(filled),

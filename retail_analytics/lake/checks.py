@@ -13,6 +13,7 @@ from dagster_aws.s3 import S3Resource
 from retail_analytics.feeds import Feed
 from retail_analytics.lake import delivery_errors, drift, failed_runs, freshness, judgements, objects
 from retail_analytics.lake.assets import crawler_key, raw_key
+from retail_analytics.lake.holds import read_hold
 from retail_analytics.lake.partitions import Catalog
 from retail_analytics.lake.queue_check import build_queue_check
 from retail_analytics.resources.athena import AthenaResource
@@ -51,7 +52,7 @@ def _arrives(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
     )
     def raw_arrives(s3: S3Resource, glue: GlueResource) -> dg.AssetCheckResult:
         now = datetime.now(UTC)
-        catalog = Catalog(glue.get_client(), settings.database)
+        catalog = Catalog.of(settings, glue)
         return judgements.of_arrivals(
             freshness.read_arrivals(s3.get_client(), catalog, feed, settings, now), now
         )
@@ -65,14 +66,18 @@ def _follows(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
         name="compaction_follows",
         description=f"Hours are published as raw holds them within {settings.compaction_target_minutes} min.",
     )
-    def compaction_follows(s3: S3Resource, glue: GlueResource) -> dg.AssetCheckResult:
+    def compaction_follows(
+        context: dg.AssetCheckExecutionContext, s3: S3Resource, glue: GlueResource
+    ) -> dg.AssetCheckResult:
         now = datetime.now(UTC)
         window = freshness.read_window(s3.get_client(), feed, settings, now).closed
-        catalog = Catalog(glue.get_client(), settings.database)
+        catalog = Catalog.of(settings, glue)
         digests = freshness.published_digests(catalog, feed, settings, [raw.hour for raw in window])
         waiting = len(freshness.stale(window, digests))
-        late = freshness.overdue(window, digests, feed, settings, now)
-        return judgements.of_compaction(late, len(window), waiting, now)
+        hold = read_hold(context.instance, feed)
+        # What waits because of a hold is not late; what was late when it began is.
+        late = freshness.overdue(window, digests, feed, settings, min(now, hold.since) if hold else now)
+        return judgements.of_compaction(late, len(window), waiting, now, hold)
 
     return compaction_follows
 
@@ -91,7 +96,7 @@ def _stuck(feed: Feed, settings: Settings) -> dg.AssetChecksDefinition:
         failures = failed_runs.recent(context.instance, key, now)
         tried = failed_runs.attempts_by_hour(failures, now)
         listed = objects.list_these(s3.get_client(), settings.bucket, feed, tried)
-        catalog = Catalog(glue.get_client(), settings.database)
+        catalog = Catalog.of(settings, glue)
         digests = freshness.published_digests(catalog, feed, settings, tried)
         left = {raw.hour: tried[raw.hour] for raw in freshness.stale(listed.values(), digests)}
         return judgements.of_stuck(left, len({failure.run_id for failure in failures}), len(tried))

@@ -33,6 +33,10 @@ TICK_SECONDS = 35.0
 """After this long a tick reports no further hour: Dagster gives it 60 s in all, and goes on without it."""
 
 
+TOGETHER = 500
+"""Hours that are reported together, at the most."""
+
+
 @dataclass(frozen=True)
 class Lake:
     """A feed's raw hours, and what Dagster knows of them.
@@ -44,6 +48,7 @@ class Lake:
         settings: Where it flows.
         known_digests: Tells the digests that were last reported of these hours.
         report: Reports a raw hour as it is now; once it returns, that is known.
+        report_together: Reports several, if there is a quicker way than one by one.
     """
 
     s3: S3Client
@@ -52,6 +57,7 @@ class Lake:
     settings: Settings
     known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]]
     report: Callable[[RawHour], None]
+    report_together: Callable[[Sequence[RawHour]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def follow(lake: Lake, cursor: str | None, now: datetime) -> Tick:
     deadline = time.monotonic() + TICK_SECONDS
     # First of all: nothing is to be reported of another lake.
     position = arrivals.take_up(lake.s3, lake.feed, settings, cursor)
-    hinted = follow_hints(lake, position, now, deadline) if settings.notifications else Hinted()
+    hinted = follow_hints(lake, position, deadline) if settings.notifications else Hinted()
     every = timedelta(seconds=settings.reconcile_seconds if settings.notifications else 0)
     news = arrivals.look(
         lake.s3, lake.feed, settings, position, now, lake.known_digests, look_back_every=every
@@ -118,7 +124,17 @@ def follow(lake: Lake, cursor: str | None, now: datetime) -> Tick:
 
 
 def report_until(lake: Lake, changed: Sequence[RawHour], deadline: float) -> Sequence[RawHour]:
-    """Report hours in order until the deadline, the first of them whatever the time; returns those left."""
+    """Report hours in order until the deadline, the first of them whatever the time; returns those left.
+
+    As many together as may be: automation looks every few seconds, and asks for what it finds. Were a burst
+    reported hour by hour, it would become a run for each look.
+    """
+    if lake.report_together is not None:
+        for start in range(0, len(changed), TOGETHER):
+            if start and time.monotonic() > deadline:
+                return changed[start:]
+            lake.report_together(changed[start : start + TOGETHER])
+        return ()
     for done, raw in enumerate(changed):
         if done and time.monotonic() > deadline:
             return changed[done:]
@@ -126,7 +142,7 @@ def report_until(lake: Lake, changed: Sequence[RawHour], deadline: float) -> Seq
     return ()
 
 
-def follow_hints(lake: Lake, position: Position, now: datetime, deadline: float) -> Hinted:
+def follow_hints(lake: Lake, position: Position, deadline: float) -> Hinted:
     """Act upon the messages of the feed's queue, round by round until it is empty or the time is up.
 
     Messages of a round that was not reported to its end come again, when they have been hidden long enough.
@@ -137,7 +153,7 @@ def follow_hints(lake: Lake, position: Position, now: datetime, deadline: float)
     while True:
         hints = notifications.receive(lake.sqs, url, lake.feed, lake.settings)
         changed = arrivals.look_at(
-            lake.s3, lake.feed, lake.settings, hints.hours, position, now, lake.known_digests
+            lake.s3, lake.feed, lake.settings, hints.hours, position, lake.known_digests
         )
         left = report_until(lake, changed, deadline)
         if not left:

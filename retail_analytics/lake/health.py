@@ -25,6 +25,7 @@ def build_health_definitions(feed: Feed, settings: Settings) -> dg.Definitions:
     schedule = dg.ScheduleDefinition(
         name=f"{feed.name}_health",
         job=job,
+        description="Every quarter of an hour: did raw arrive, does compaction follow, is anything stuck?",
         cron_schedule=HEALTH_EVERY,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -91,17 +91,30 @@ def prefix(feed: Feed, hour: datetime) -> str:
 
 
 def hour_of_key(feed: Feed, key: str) -> datetime | None:
-    """The hour that an object's key lies in, or None for a key that is no raw object of the feed."""
+    """The hour that an object's key lies in, or None for a key that is no raw object of the feed.
+
+    Firehose writes no folders into an hour; if somebody does, what is in them is the hour's, since Athena
+    reads it. Both leave out what lies behind a name that begins with ``_`` or ``.``, and folders themselves.
+    """
     if not key.startswith(feed.raw_root):
         return None
     match = _HOUR_IN_KEY.match(key, len(feed.raw_root))
-    name = key.rsplit("/", 1)[-1]
-    if match is None or match.end() + len(name) != len(key) or not name or name[0] in "._":
+    if (
+        match is None
+        or key.endswith("/")
+        or any(part[:1] in ("_", ".") for part in name_in_hour(key).split("/"))
+    ):
         return None
     try:
         return from_partition_values(list(match.groups()))
     except ValueError:
         return None
+
+
+def name_in_hour(key: str) -> str:
+    """What an object is called in its hour: what follows the hour in its key."""
+    match = _HOUR_IN_KEY.search(key)
+    return key[match.end() :] if match else key.rsplit("/", 1)[-1]
 
 
 def hour_named_in(key: str) -> datetime | None:

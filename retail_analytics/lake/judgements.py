@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from retail_analytics.lake.drift import Drift
     from retail_analytics.lake.failed_runs import Attempts
     from retail_analytics.lake.freshness import Arrivals, Overdue
+    from retail_analytics.lake.holds import Hold
 
 _SHOWN = 10
 _WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -96,8 +97,13 @@ def of_arrivals(found: Arrivals, now: datetime) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=True, metadata=metadata, description=text)
 
 
-def of_compaction(late: Sequence[Overdue], examined: int, waiting: int, now: datetime) -> dg.AssetCheckResult:
-    """The result for hours that compaction does not follow in time."""
+def of_compaction(
+    late: Sequence[Overdue], examined: int, waiting: int, now: datetime, hold: Hold | None = None
+) -> dg.AssetCheckResult:
+    """The result for hours that compaction does not follow in time.
+
+    A hold passes by itself, since `not_held` warns of it already: one cause, one alarm.
+    """
     metadata: dict[str, dg.MetadataValue] = {
         "hours examined": dg.MetadataValue.int(examined),
         "hours not published as they are": dg.MetadataValue.int(waiting),
@@ -105,6 +111,8 @@ def of_compaction(late: Sequence[Overdue], examined: int, waiting: int, now: dat
     }
     if not late:
         text = f"{examined} hours examined, none overdue; {waiting} changed a moment ago."
+        if hold is not None:
+            text = f"{waiting} of {examined} hours wait for the feed's release; it is {hold}."
         return dg.AssetCheckResult(passed=True, metadata=metadata, description=text)
     longest = round(max((now - each.since).total_seconds() for each in late) / 60)
     metadata["longest wait (minutes)"] = dg.MetadataValue.int(longest)
@@ -116,11 +124,13 @@ def of_compaction(late: Sequence[Overdue], examined: int, waiting: int, now: dat
         )
     )
     metadata["what to do"] = dg.MetadataValue.text(
-        "Look whether the daemon and its `automation` sensor run and whether the feed is held;"
+        "Look whether the daemon and its `automation` sensor run;"
         " `no_stuck_hours` names hours that were tried. Materialise `catalog` and `compacted` for the hours."
     )
     named = _named([each.hour for each in late])
     text = f"{len(late)} of {examined} hours wait for compaction, up to {longest} min: {named}."
+    if hold is not None:
+        text += f" They were late before the feed was held; it is {hold}."
     return dg.AssetCheckResult(passed=False, metadata=metadata, description=text)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from retail_analytics.resources.clients import glue_client
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     )
 
     from retail_analytics.lake.tables import Table
+    from retail_analytics.resources.clients import GlueResource
+    from retail_analytics.settings import Settings
 
 # Glue's limits of items a call.
 _GET, _CREATE, _UPDATE, _DELETE = 1000, 100, 100, 25
@@ -74,6 +78,12 @@ class Catalog:
 
     glue: GlueClient
     database: str
+
+    @classmethod
+    def of(cls, settings: Settings, glue: GlueResource | None = None) -> Catalog:
+        """The catalog of a deployment, through a resource's client or one of its own."""
+        client = glue_client(settings.region) if glue is None else glue.get_client()
+        return cls(client, settings.database)
 
     def get(self, table: Table, wanted: Iterable[Values]) -> dict[Values, Partition]:
         """Those of the wanted partitions that exist: one call for each thousand."""

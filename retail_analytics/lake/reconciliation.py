@@ -82,16 +82,39 @@ class Slice:
     Attributes:
         changed: The hours whose digest is news, in order.
         sweep: Where the next slice goes on.
+        start: The first hour that was looked at; None where none was.
+        hours: How many were.
     """
 
     changed: tuple[RawHour, ...]
     sweep: Sweep
+    start: datetime | None = None
+    hours: int = 0
 
     def up_to(self, hour: datetime) -> Slice:
         """The part of it before an hour, where the next slice goes on."""
         changed = tuple(raw for raw in self.changed if raw.hour < hour)
         unreported = len(self.changed) - len(changed)
-        return Slice(changed, replace(self.sweep, next=hour, found=self.sweep.found - unreported))
+        hours = (hour - self.start) // hours_.HOUR if self.start else 0
+        sweep = replace(
+            self.sweep,
+            next=hour,
+            hours=self.sweep.hours - self.hours + hours,
+            found=self.sweep.found - unreported,
+        )
+        return Slice(changed, sweep, self.start, hours)
+
+
+def first_waits(s3: S3Client, settings: Settings, now: datetime) -> Sweep:
+    """In place of a first sweep: as if one had just been through.
+
+    Whoever comes to a history first looks at all of it; were it two at once, they would report it twice, in
+    other slices, and twice the runs would come of it.
+
+    Raises:
+        ClientError: The bucket does not answer.
+    """
+    return Sweep(arrivals.lake_identity(s3, settings.bucket), begun=now, next=None)
 
 
 def current_sweep(
@@ -141,4 +164,6 @@ def sweep_slice(
             hours=sweep.hours + len(listed),
             found=sweep.found + len(changed),
         ),
+        start,
+        len(listed),
     )

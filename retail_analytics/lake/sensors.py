@@ -3,12 +3,14 @@
 What lies downstream is made by declarative automation from these reports, ranges in one run.
 """
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.events import DagsterEventType
+from dagster._core.events import DagsterEventType, StepMaterializationData
+from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 from dagster_aws.s3 import S3Resource
 
 from retail_analytics.feeds import Feed
@@ -73,6 +75,12 @@ def build_reconciliation_sensor(feed: Feed, settings: Settings) -> dg.SensorDefi
     ) -> dg.SkipReason:
         now = datetime.now(UTC)
         lake = lake_of(context.instance, s3, sqs, feed, settings)
+        if context.cursor is None and settings.full_sweep_hours:
+            context.update_cursor(reconciliation.first_waits(lake.s3, settings, now).dumps())
+            return dg.SkipReason(
+                f"The first sweep begins in {settings.full_sweep_hours} hours: the arrivals sensor looks at"
+                " all of history first."
+            )
         sweep = reconciliation.current_sweep(lake.s3, feed, settings, context.cursor, now)
         if sweep is None:
             return dg.SkipReason("The last sweep over all hours is through; it is not time for the next.")
@@ -113,6 +121,32 @@ def lake_of(
         settings,
         known_digests=lambda wanted: reported_digests(instance, feed, wanted),
         report=lambda raw: instance.report_runless_asset_event(materialization(feed, raw)),
+        report_together=lambda several: report_together(instance, feed, several),
+    )
+
+
+def report_together(instance: dg.DagsterInstance, feed: Feed, several: Sequence[RawHour]) -> None:
+    """Report raw hours in as few writes as Dagster's storage has for it.
+
+    What `report_runless_asset_event` does for one: no run waits for these events, and nobody subscribes.
+    """
+    instance.event_log_storage.store_event_batch(
+        [
+            dg.EventLogEntry(  # type: ignore[no-untyped-call]
+                error_info=None,
+                level=logging.INFO,
+                user_message="",
+                run_id=RUNLESS_RUN_ID,
+                timestamp=datetime.now(UTC).timestamp(),
+                job_name=RUNLESS_JOB_NAME,
+                dagster_event=dg.DagsterEvent(
+                    event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+                    event_specific_data=StepMaterializationData(materialization(feed, raw)),
+                    job_name=RUNLESS_JOB_NAME,
+                ),
+            )
+            for raw in several
+        ]
     )
 
 

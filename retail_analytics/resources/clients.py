@@ -1,12 +1,15 @@
 """boto3 clients with the timeouts and retries that every remote call of the product has.
 
-The endpoint comes from ``AWS_ENDPOINT_URL``, which botocore reads; credentials from boto3's chain.
+The endpoint comes from ``AWS_ENDPOINT_URL``, which botocore reads; credentials from boto3's chain. A function
+makes a client of its caller's own; a resource gives each thread the one that it had before, since steps,
+checks and ticks ask for several each.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -36,6 +39,19 @@ def session(region: str) -> boto3.session.Session:
     if region not in sessions:
         sessions[region] = boto3.session.Session(region_name=region)
     return sessions[region]
+
+
+def kept_client(service: str, region: str) -> Any:
+    """This thread's client of a service at the endpoint that the environment names now.
+
+    A forked process makes its own: two processes on one connection would read each other's answers.
+    """
+    named = (os.environ.get("AWS_ENDPOINT_URL"), os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}"))
+    clients: dict[tuple[object, ...], Any] = _local.__dict__.setdefault("clients", {})
+    key = (os.getpid(), service, region, *named)
+    if key not in clients:
+        clients[key] = session(region).client(service, config=CONFIG)  # type: ignore[call-overload]
+    return clients[key]
 
 
 def s3_client(region: str) -> S3Client:
@@ -69,8 +85,9 @@ class SqsResource(ConfigurableResource):  # type: ignore[type-arg]
     region: str
 
     def get_client(self) -> SQSClient:
-        """A new client."""
-        return sqs_client(self.region)
+        """This thread's client."""
+        client: SQSClient = kept_client("sqs", self.region)
+        return client
 
 
 class GlueResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -79,5 +96,6 @@ class GlueResource(ConfigurableResource):  # type: ignore[type-arg]
     region: str
 
     def get_client(self) -> GlueClient:
-        """A new client."""
-        return glue_client(self.region)
+        """This thread's client."""
+        client: GlueClient = kept_client("glue", self.region)
+        return client

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dagster_aws.s3 import S3Resource
 
-from retail_analytics.resources.clients import s3_client
+from retail_analytics.resources.clients import kept_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,5 +34,6 @@ class LakeS3Resource(S3Resource):
         return cls(region_name=settings.region)
 
     def get_client(self) -> S3Client:
-        """A client on this thread's session."""
-        return s3_client(self.region_name)
+        """This thread's client."""
+        client: S3Client = kept_client("s3", self.region_name)
+        return client

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, cast
 
@@ -25,7 +25,9 @@ from retail_analytics.search.dashboards import import_objects
 from retail_analytics.search.dead_letters import DeadLetterStore
 from retail_analytics.search.environment import dead_letter_prefix, search_of
 from retail_analytics.search.health import Before, Health, read_health
-from retail_analytics.search.index_days import DayIndexer, DaysIndexed
+from retail_analytics.search.index_days import DayIndexer
+from retail_analytics.search.indexed_hours import News, index_of_days, news_of_days
+from retail_analytics.search.metadata import health_metadata, run_metadata
 from retail_analytics.search.reconcile import settled_before
 from retail_analytics.search.reindex import Reindexed, Reindexer
 from retail_analytics.search.retention import ensure_retention
@@ -38,6 +40,9 @@ FROM_AUTOMATION = "dagster/from_automation_condition"
 
 RowsOfDays = Callable[[Pipeline, Sequence[date]], Iterable[Mapping[str, Any]]]
 """The compacted rows of these event days, keyed by column name, streamed."""
+
+NewsOfDays = Callable[[Pipeline, Sequence[date], Callable[[Collection[date]], Mapping[date, str]]], News]
+"""What of these event days the index was not given yet."""
 
 
 class TemplateConfig(dg.Config):
@@ -87,7 +92,10 @@ def dashboards_key(feed: Feed) -> dg.AssetKey:
 
 
 def build_search_assets(
-    feed: Feed, settings: Settings, rows_of_days: RowsOfDays = lake_source.rows_of_days
+    feed: Feed,
+    settings: Settings,
+    rows_of_days: RowsOfDays = lake_source.rows_of_days,
+    news: NewsOfDays = news_of_days,
 ) -> list[dg.AssetsDefinition]:
     """The assets of a feed's search index; with its dashboard, where it declares one.
 
@@ -97,7 +105,7 @@ def build_search_assets(
     search_of(feed)
     assets = [
         _index_template(feed, settings),
-        _search_index(feed, settings, rows_of_days),
+        _search_index(feed, settings, rows_of_days, news),
         _index_health(feed, settings),
     ]
     return assets if search_of(feed).dashboard is None else [*assets, _dashboards(feed, settings)]
@@ -141,7 +149,9 @@ def _index_template(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
     return index_template
 
 
-def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> dg.AssetsDefinition:
+def _search_index(
+    feed: Feed, settings: Settings, rows_of_days: RowsOfDays, news: NewsOfDays
+) -> dg.AssetsDefinition:
     template = index_template_key(feed)
 
     @dg.asset(
@@ -149,8 +159,9 @@ def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> d
         deps=[event_days_key(feed), template],
         description=(
             "Documents of the event day, from compacted data. The stream's handler writes the same documents "
-            "by the same ids. Automation adds what is missing; materializing days yourself makes them exact: "
-            "what differs is rewritten, what the lake does not hold is removed."
+            "by the same ids. Automation adds the hours that were published since the day was indexed; "
+            "materializing days yourself reads them whole and makes them exact: what differs is rewritten, "
+            "what the lake does not hold is removed."
         ),
         partitions_def=windows.daily(feed, settings),
         backfill_policy=IN_ONE_RUN,
@@ -182,7 +193,9 @@ def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> d
                 settled_before(feed, datetime.now(UTC)),
                 context.log.debug,
             )
-            done = indexer.make(days) if config.repairs(context.run.tags) else indexer.add(days)
+            unread = news(work, days, lambda held: index_of_days(client, feed, held))
+            done = indexer.make(days) if config.repairs(context.run.tags) else indexer.add(unread.rows)
+            unread.note()
         rows = done.indexed
         if rows.dead:
             context.log.warning(f"{rows.dead} rows set aside; the first: {rows.first_reason}")
@@ -190,7 +203,7 @@ def _search_index(feed: Feed, settings: Settings, rows_of_days: RowsOfDays) -> d
             context.log.warning(f"{done.rewritten} documents differed, {done.removed} were in no hour.")
         for key in context.partition_keys:
             context.add_asset_metadata({"rows": rows.days.get(key, 0)}, partition_key=key)
-        return dg.MaterializeResult(metadata=run_metadata(done, time.monotonic() - started))
+        return dg.MaterializeResult(metadata=run_metadata(done, unread, time.monotonic() - started))
 
     return search_index
 
@@ -248,57 +261,6 @@ def _dashboards(feed: Feed, settings: Settings) -> dg.AssetsDefinition:
         )
 
     return dashboards
-
-
-def run_metadata(done: DaysIndexed, seconds: float) -> dict[str, Any]:
-    """What a run of the index did, over all of its days."""
-    rows = done.indexed
-    numbers = {
-        "rows": rows.rows,
-        "created": rows.created,
-        "unchanged": rows.unchanged,
-        "dead letters": rows.dead,
-        "without id": rows.without_id,
-        "days compared": done.compared,
-        "rewritten": done.rewritten,
-        "removed": done.removed,
-        "ahead of the lake": done.ahead,
-        "retried": rows.retried,
-        "bulks": rows.bulks,
-        "bytes": rows.bytes,
-        "seconds": round(seconds, 2),
-        "documents per second": round(rows.documents / seconds, 1) if seconds else 0.0,
-    }
-    return {f"whole run: {name}": value for name, value in numbers.items()}
-
-
-def health_metadata(health: Health) -> dict[str, Any]:
-    """What a person, and Dagster's plots, read of a health."""
-    table = "| what | level | found | advice |\n| --- | --- | --- | --- |\n"
-    rows = [(f.name, f.level, f.detail, f.advice) for f in health.findings]
-    lines = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
-    known = {
-        "rejected_writes": health.rejected_writes,
-        "documents_written": health.written[0] if health.written else None,
-        "write_milliseconds": health.written[1] if health.written else None,
-        "search_milliseconds": None
-        if health.search_seconds is None
-        else round(health.search_seconds * 1000, 1),
-    }
-    return {
-        "status": health.status,
-        "server": health.server,
-        "nodes": health.nodes,
-        "indices": len(health.indices),
-        "documents": health.documents,
-        "bytes": health.bytes,
-        "unassigned_shards": health.unassigned_shards,
-        "errors": len(health.of_level("error")),
-        "warnings": len(health.of_level("warning")),
-        "not_offered": [finding.name for finding in health.of_level("unknown")],
-        **{name: value for name, value in known.items() if value is not None},
-        "findings": dg.MetadataValue.md(table + "\n".join(lines)),
-    }
 
 
 def unretried(opensearch: OpenSearchResource) -> OpenSearch:

@@ -13,11 +13,11 @@ does not fit their 64 bits, is not comparable across a resharding, and history h
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Literal
 
 from opensearchpy.exceptions import ConnectionError as TransportConnectionError
@@ -47,8 +47,6 @@ _NOT_THE_DOCUMENT = frozenset({
     "invalid_index_name_exception",
     "invalid_alias_name_exception",
 })  # fmt: skip
-
-_HEAD = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Verdict = Literal["created", "unchanged", "refused", "later"]
 
@@ -190,7 +188,9 @@ class BulkWriter:
         reason = f"status {error.status_code}: {_short(error)}"
         if error.status_code in (429, 408) or _is_5xx(error.status_code):
             return documents, reason, False
-        if error.status_code not in (400, 413):  # credentials, permissions, a wrong host
+        if error.status_code == 400 and error.error in _NOT_THE_DOCUMENT:
+            return documents, reason, False
+        if error.status_code != 413 and not _of_a_document(error):  # credentials, permissions, a wrong host
             return documents, reason, True
         if len(documents) == 1:
             total.refused.append((documents[0], reason))
@@ -257,12 +257,20 @@ def judge_item(item: Any) -> tuple[Verdict, str]:
 
 
 def _lines(documents: Iterable[Document], action: str) -> Iterator[bytes]:
+    heads: dict[str, str] = {}  # documents of a bulk are of one index or two
     for document in documents:
-        head = {action: {"_index": document.index, "_id": document.id}}
-        yield _HEAD.encode(head).encode()
-        yield b"\n"
+        head = heads.get(document.index)
+        if head is None:
+            head = f'{{"{action}":{{"_index":{encode_basestring(document.index)},"_id":'
+            heads[document.index] = head
+        yield f"{head}{encode_basestring(document.id)}}}}}\n".encode()
         yield document.source
         yield b"\n"
+
+
+def _of_a_document(error: TransportError) -> bool:
+    """Whether the search server itself refused the content; a proxy's 400 is no document's fault."""
+    return error.status_code == 400 and isinstance(error.info, dict) and "error" in error.info
 
 
 def _is_5xx(status: Any) -> bool:

@@ -19,12 +19,12 @@ from retail_analytics.resources.opensearch import OpenSearchResource
 from retail_analytics.search import lake_source
 from retail_analytics.search.assets import (
     dead_letter_store,
-    health_metadata,
     index_health_key,
     look,
     search_index_key,
 )
 from retail_analytics.search.environment import search_of
+from retail_analytics.search.metadata import health_metadata
 from retail_analytics.search.reconcile import DayCount, reconcile, settled_before
 from retail_analytics.settings import Settings
 
@@ -99,14 +99,17 @@ def _reconcile_check(
     ) -> dg.AssetCheckResult:
         work = pipeline(feed, settings, s3, athena, glue)
         now = datetime.now(UTC)
-        lake = ids_by_day(work, kept(days_to_check(context.run, feed, settings), settings, now))
-        if not lake:
-            return nothing_to_examine(in_run=windows.run_range(context.run) is not None)
+        days = kept(days_to_check(context.run, feed, settings), settings, now)
+        # A day whose records have all vanished from the lake may still have documents.
+        lake = dict.fromkeys(days, 0) | dict(ids_by_day(work, days))
         client = opensearch.client()
         client.indices.refresh(index=f"{search_of(feed).alias}-*", ignore_unavailable=True)
         store = dead_letter_store(work)
         counts = reconcile(client, feed, store, lake, lambda ids: ids_present(work, sorted(lake), ids))
-        return judge_days(counts, settled_before(feed, now))
+        held = [count for count in counts if count.lake or count.documents]
+        if not held:
+            return nothing_to_examine(in_run=windows.run_range(context.run) is not None)
+        return judge_days(held, settled_before(feed, now))
 
     return documents_reconcile
 

@@ -2,20 +2,22 @@
 
 Here belongs what turns one record (a line of the stream, or a row of the compacted table) into the bytes
 that the index gets, or into the reason why it never can. The upsert handler and the history indexer both
-call it, so that a record makes the same bytes whichever way it came. Not here: reading events, talking to
-the index (``bulk.py``), keeping what was refused (``dead_letters.py``). Standard library only: the module
-is part of the handler's zip.
+call it, so that a record makes the same bytes whichever way it came. Not here: what a record must be like
+(``rules.py``), reading events, talking to the index (``bulk.py``), keeping what was refused
+(``dead_letters.py``). Standard library only: the module is part of the handler's zip.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from json.encoder import encode_basestring
+from typing import TYPE_CHECKING, Any
 
 from retail_analytics.search.values import (
+    Moment,
     RefusedError,
     as_boolean,
     as_decimal,
@@ -23,16 +25,19 @@ from retail_analytics.search.values import (
     as_text,
     as_whole,
     encode_object,
+    encode_scalar,
+    encode_text,
     is_empty,
     json_default,
-    parse_date,
+    moment_in,
+    moment_of,
     parse_object,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Kind = Literal["text", "integer", "long", "decimal", "double", "boolean", "date"]
+    from retail_analytics.search.rules import DocumentRules, Field, Kind
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """A larger document is set aside: it would not leave room for itself in a bulk of 5 MB."""
@@ -40,60 +45,11 @@ MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 MAX_ID_BYTES = 512
 """OpenSearch's limit for a document id; one longer id fails the whole bulk."""
 
-DEFAULT_DATE_FORMATS = ("%Y-%m-%d %H:%M:%S", "iso8601")
-"""What dates look like unless the environment says otherwise; ``iso8601`` is Python's reader of it."""
-
 _RANGES = {"integer": 2**31, "long": 2**63}
 
 
-@dataclass(frozen=True)
-class Field:
-    """A declared field of the document.
-
-    Attributes:
-        name: The record's key.
-        kind: What its value must be.
-        precision: Digits in all, for ``decimal``.
-        scale: Digits after the point; more are rounded half up, as the lake's cast does.
-    """
-
-    name: str
-    kind: Kind
-    precision: int = 38
-    scale: int = 0
-
-
-@dataclass(frozen=True)
-class DocumentRules:
-    """What a record must be like, and what becomes of it.
-
-    Attributes:
-        index: The alias; a document's index is ``INDEX-YYYY.MM`` by its event month, UTC.
-        required: Keys that every record must have, with a value.
-        nullable: Those of the required keys for which the key suffices.
-        date_fields: Keys that hold dates; the first is the event time and must have a value.
-        date_formats: ``strptime`` patterns, or ``iso8601``, tried in order. Dates are UTC unless they say
-            otherwise.
-        fields: The declared fields. With them a document has exactly these, in this order, typed; without
-            them it has what the record has.
-        record_id: The key of the producer's id.
-    """
-
-    index: str
-    required: tuple[str, ...]
-    date_fields: tuple[str, ...]
-    nullable: frozenset[str] = frozenset()
-    date_formats: tuple[str, ...] = DEFAULT_DATE_FORMATS
-    fields: tuple[Field, ...] = ()
-    record_id: str = "record_id"
-
-    def __post_init__(self) -> None:
-        """Refuse rules that could not name an index."""
-        if not self.date_fields:
-            raise ValueError("no date field is declared; the first one decides a document's index.")
-
-
-@dataclass(frozen=True, slots=True)
+# Origins and documents are made for every record, and freezing would double what that costs.
+@dataclass(slots=True)
 class Origin:
     """Where a record came from, for failures and dead letters.
 
@@ -101,18 +57,18 @@ class Origin:
         position: Its place in the stream, ``shardId:sequenceNumber``; the id of a record without one.
         data: The record as it was; None where ``record`` has it.
         sequence_number: Kinesis' number, empty for history.
-        arrived_at: ISO 8601, empty for history.
+        arrived_at: Seconds since 1970, or ISO 8601; empty for history.
         record: The row, for history, whose text is only made when needed.
     """
 
     position: str
     data: bytes | None = None
     sequence_number: str = ""
-    arrived_at: str = ""
+    arrived_at: float | str = ""
     record: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Document:
     """What the index gets.
 
@@ -165,15 +121,22 @@ class DocumentMaker:
     """
 
     rules: DocumentRules
-    _converters: tuple[tuple[str, Callable[[Any, str], Any]], ...] = field(init=False, repr=False)
+    _fields: tuple[tuple[str, str, type | None, Callable[[Any, str], Any]], ...] = field(
+        init=False, repr=False
+    )
     _known: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Look up each field's converter once."""
-        date_fields = dict.fromkeys(self.rules.date_fields, self._date_text)
-        converters = tuple((f.name, date_fields.get(f.name) or self._converter(f)) for f in self.rules.fields)
-        object.__setattr__(self, "_converters", converters)
-        known = {f.name for f in self.rules.fields} | {self.rules.record_id}
+        """Look up once what each field's value must be made into, and which type is that already."""
+        rules, made = self.rules, []
+        for declared in rules.fields:
+            kind = "date" if declared.name in rules.date_fields else declared.kind
+            if declared.name != rules.record_id:  # it comes last, and only where it has a value
+                as_it_is = str if kind == "text" else None
+                key = f"{encode_basestring(declared.name)}:"
+                made.append((key, declared.name, as_it_is, self._converter(kind, declared)))
+        object.__setattr__(self, "_fields", tuple(made))
+        known = {declared.name for declared in rules.fields} | {rules.record_id}
         object.__setattr__(self, "_known", frozenset(known))
 
     def from_line(self, origin: Origin) -> Document | Invalid:
@@ -191,10 +154,9 @@ class DocumentMaker:
         try:
             record_id = self._record_id(record)
             # The event time first: whatever else is wrong, the dead letter then lies under its day.
-            event_time = self._event_time(record)
-            day = event_time.date().isoformat()
+            day = self._event_time(record).day
             self._require(record)
-            source = encode_object(self._content(record, record_id))
+            source = self._source(record, record_id)
             _check_size(source)
         except RefusedError as refusal:
             return Invalid(refusal.kind, refusal.reason, record_id or origin.position, day, record_id, origin)
@@ -223,7 +185,7 @@ class DocumentMaker:
             raise RefusedError("bad_value", f"{self.rules.record_id} is over {MAX_ID_BYTES} bytes.")
         return text or None
 
-    def _event_time(self, record: Mapping[str, Any]) -> datetime:
+    def _event_time(self, record: Mapping[str, Any]) -> Moment:
         name = self.rules.date_fields[0]
         if is_empty(record.get(name)):
             raise RefusedError("missing_field", f"{name} is missing or empty; it decides the index.")
@@ -233,27 +195,41 @@ class DocumentMaker:
         for name in self.rules.required:
             if name not in record:
                 raise RefusedError("missing_field", f"{name} is missing.")
-            if name not in self.rules.nullable and is_empty(record[name]):
+            value = record[name]
+            if not value and is_empty(value) and name not in self.rules.nullable:
                 raise RefusedError("missing_field", f"{name} is empty.")
 
-    def _content(self, record: Mapping[str, Any], record_id: str | None) -> dict[str, Any]:
-        if self._converters:
-            content = {name: convert(record.get(name), name) for name, convert in self._converters}
-        else:
-            content = dict(record)
-            for name in self.rules.date_fields:
-                content[name] = self._date_text(record.get(name), name)
+    def _source(self, record: Mapping[str, Any], record_id: str | None) -> bytes:
+        """The document: the declared fields in their order, or all that the record has."""
+        if not self._fields:
+            return encode_object(self._undeclared(record, record_id))
+        get = record.get
+        parts = []
+        for key, name, as_it_is, convert in self._fields:
+            value: Any = get(name)
+            if type(value) is not as_it_is:
+                value = convert(value, name)
+            text = encode_basestring(value) if type(value) is str else encode_scalar(value)
+            parts.append(key + text)
+        if record_id is not None:
+            parts.append(f"{encode_basestring(self.rules.record_id)}:{encode_basestring(record_id)}")
+        return encode_text(f"{{{','.join(parts)}}}")
+
+    def _undeclared(self, record: Mapping[str, Any], record_id: str | None) -> dict[str, Any]:
+        content = dict(record)
+        for name in self.rules.date_fields:
+            content[name] = self._date_text(record.get(name), name)
         content.pop(self.rules.record_id, None)
         if record_id is not None:
             content[self.rules.record_id] = record_id
         return content
 
-    def _converter(self, declared: Field) -> Callable[[Any, str], Any]:
-        match declared.kind:
+    def _converter(self, kind: Kind, declared: Field) -> Callable[[Any, str], Any]:
+        match kind:
             case "text":
                 return as_text
             case "integer" | "long":
-                limit = _RANGES[declared.kind]
+                limit = _RANGES[kind]
                 return lambda value, name: as_whole(value, name, limit)
             case "decimal":
                 precision, scale = declared.precision, declared.scale
@@ -265,31 +241,23 @@ class DocumentMaker:
             case "date":
                 return self._date_text
 
-    def _date(self, value: Any, name: str) -> datetime:
-        if isinstance(value, datetime):
-            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        if isinstance(value, date):
-            return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    def _date(self, value: Any, name: str) -> Moment:
         if isinstance(value, str):
-            for pattern in self.rules.date_formats:
-                parsed = parse_date(value, pattern)
-                if parsed is not None:
-                    return parsed
-        raise RefusedError(
-            "bad_date", f"{name} is no date of the form {' or '.join(self.rules.date_formats)}."
-        )
+            found = moment_in(value, self.rules.date_formats)
+        else:
+            found = moment_of(value) if isinstance(value, date) else None  # a datetime is a date as well
+        if found is None:
+            forms = " or ".join(self.rules.date_formats)
+            raise RefusedError("bad_date", f"{name} is no date of the form {forms}.")
+        return found
 
     def _date_text(self, value: Any, name: str) -> str | None:
-        if is_empty(value):
-            return None
-        when = self._date(value, name)
-        thousandths = when.microsecond // 1000
-        return when.isoformat(timespec="milliseconds" if thousandths else "seconds")[:-6] + "Z"
+        return None if is_empty(value) else self._date(value, name).text
 
     def _raw_value(self, value: Any) -> Any:
-        if isinstance(value, date):  # a datetime is a date as well
+        if isinstance(value, date):
             pattern = self.rules.date_formats[0]
-            when = self._date(value, "")
+            when = moment_of(value).when
             return when.isoformat() if pattern == "iso8601" else when.strftime(pattern)
         return str(value) if isinstance(value, Decimal) and not value.is_finite() else json_default(value)
 

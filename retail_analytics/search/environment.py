@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from retail_analytics.search.documents import DocumentRules, Field
+from retail_analytics.search.rules import DocumentRules, Field
 
 if TYPE_CHECKING:
     from retail_analytics.feeds.declaration import Column, Feed, SearchIndex
-    from retail_analytics.search.documents import Kind
+    from retail_analytics.search.rules import Kind
     from retail_analytics.settings import Settings
 
 HANDLER_MODULE = "retail_analytics.search.upsert_to_es"

@@ -1,7 +1,7 @@
 """The handler's environment, read.
 
 Here belong the variables and what they mean. Not here: making the variables from a feed's declaration
-(``environment.py``), which the handler's zip does not need. Standard library only.
+(``environment.py``), which the handler's zip does not need.
 
 Environment (the first four are the notes'):
     ES_HOST: host of the domain, by https, or a URL; plain http for loopback only.
@@ -12,12 +12,14 @@ Environment (the first four are the notes'):
     NULLABLE_FIELDS: those of REQUIRED_FIELDS whose value may be empty.
     DATE_FORMATS: ``strptime`` patterns or ``iso8601``, separated by ``|``; DATE_FORMAT is the same.
     FIELDS: the declared fields, ``name:kind`` or
-        ``name:decimal:precision:scale``, comma separated; see ``documents.Field``.
+        ``name:decimal:precision:scale``, comma separated; see ``rules.Field``.
     RECORD_ID_FIELD: key of the producer's id. Default ``record_id``.
     ES_AUTH, ES_USERNAME, ES_PASSWORD, ES_SECRET_ID: see ``connection.Domain``.
     DEAD_LETTER_BUCKET, DEAD_LETTER_PREFIX: where to set records aside. Without a bucket a record that can
         never succeed is given back as failed, for the event source mapping's own destination.
     ES_TEMPLATE: name of the index template that must be there before anything is written, or empty.
+    ES_BULK_DOCUMENTS: documents of a bulk at most. Default 250: four of them keep a server busy while the
+        next documents are made. A server whose cost is by bulk, as osmem-server's is, wants 2000.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from retail_analytics.search.bulk import MAX_BULK_DOCUMENTS
 from retail_analytics.search.connection import Domain
-from retail_analytics.search.documents import DEFAULT_DATE_FORMATS, DocumentRules, Field
+from retail_analytics.search.rules import DEFAULT_DATE_FORMATS, DocumentRules, Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+DEFAULT_BULK_DOCUMENTS = 250
 
 _KINDS = ("text", "integer", "long", "double", "boolean", "date")
 
@@ -44,6 +49,7 @@ class HandlerSettings:
         dead_letter_bucket: Empty where there is none.
         dead_letter_prefix: Ends with a slash.
         template: The index template that must be there, or empty.
+        bulk_documents: Documents of a bulk at most.
     """
 
     domain: Domain
@@ -51,6 +57,7 @@ class HandlerSettings:
     dead_letter_bucket: str
     dead_letter_prefix: str
     template: str
+    bulk_documents: int = DEFAULT_BULK_DOCUMENTS
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> HandlerSettings:
@@ -89,6 +96,7 @@ class HandlerSettings:
             dead_letter_bucket=env.get("DEAD_LETTER_BUCKET", ""),
             dead_letter_prefix=prefix if prefix.endswith("/") else f"{prefix}/",
             template=env.get("ES_TEMPLATE", ""),
+            bulk_documents=_bulk_documents(env.get("ES_BULK_DOCUMENTS", "")),
         )
 
 
@@ -106,6 +114,12 @@ def parse_field(text: str) -> Field:
             return Field(name, cast("Any", kind))
     kinds = ", ".join(_KINDS)
     raise ValueError(f"FIELDS has {text!r}; write name:decimal:precision:scale, or name:kind of {kinds}.")
+
+
+def _bulk_documents(text: str) -> int:
+    if text and not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_BULK_DOCUMENTS):
+        raise ValueError(f"ES_BULK_DOCUMENTS={text!r} is no number from 1 to {MAX_BULK_DOCUMENTS}.")
+    return int(text or DEFAULT_BULK_DOCUMENTS)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -77,13 +77,13 @@ class DayIndexer:
     settled: date
     log: Callable[[str], None] = lambda _: None
 
-    def add(self, days: Sequence[date]) -> DaysIndexed:
-        """Add the documents that are missing; those that are there stay as they are.
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> DaysIndexed:
+        """Add the documents of these rows that are missing; those that are there stay as they are.
 
         Raises:
             IndexingError: Some rows are neither in the index nor set aside.
         """
-        done = self._indexer().index(self.rows_of(days), lambda count: self.log(f"{count} rows indexed"))
+        done = self._indexer().index(rows, lambda count: self.log(f"{count} rows indexed"))
         self._refresh()
         return DaysIndexed(done)
 

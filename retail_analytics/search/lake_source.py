@@ -1,7 +1,8 @@
 """What the index is made from, and compared with: the compacted records of event days.
 
-Here belong the three questions that search asks of the lake. Not here: which hours hold a day
-(``batch/processed_inputs.py``) and what becomes of the rows (``history.py``, ``reconcile.py``).
+Here belong the questions that search asks of the lake. Not here: which hours hold a day
+(``batch/processed_inputs.py``) or are news of it (``indexed_hours.py``), and what becomes of the rows
+(``history.py``, ``reconcile.py``).
 """
 
 # ruff: noqa: S608 - statements are put together here; names and values go through resources/sql.py.
@@ -15,10 +16,11 @@ from retail_analytics.lake import tables
 from retail_analytics.resources import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import date
 
     from retail_analytics.batch.staging import Pipeline
+    from retail_analytics.lake.partitions import Partition
 
 # A predicate names every hour of its days: a month of them stays far below Athena's 256 KB of query text.
 _DAYS_A_QUERY = 31
@@ -33,10 +35,29 @@ def rows_of_days(pipeline: Pipeline, days: Sequence[date]) -> Iterator[dict[str,
     Raises:
         AthenaError: A query failed.
     """
+    for predicate in _predicates(pipeline, days):
+        yield from _rows(pipeline, predicate)
+
+
+def rows_of_hours(pipeline: Pipeline, held: Mapping[date, Sequence[Partition]]) -> Iterator[dict[str, Any]]:
+    """The records of event days in these compacted hours, streamed, keyed by column name.
+
+    Args:
+        pipeline: The feed and its clients.
+        held: Event day to the hours that are read for it. An hour that is read for one day may bring records
+            of another day among these as well.
+
+    Raises:
+        AthenaError: A query failed.
+    """
+    for batch in _batches(sorted(held)):
+        yield from _rows(pipeline, source_predicate({day: held[day] for day in batch}))
+
+
+def _rows(pipeline: Pipeline, predicate: str) -> Iterator[dict[str, Any]]:
     names = [*(column.name for column in pipeline.feed.columns), "record_id"]
     columns = ", ".join(sql.identifier(name) for name in names)
-    for predicate in _predicates(pipeline, days):
-        yield from pipeline.athena.rows(f"SELECT {columns} FROM {_table(pipeline)} WHERE {predicate}")
+    yield from pipeline.athena.rows(f"SELECT {columns} FROM {_table(pipeline)} WHERE {predicate}")
 
 
 def ids_by_day(pipeline: Pipeline, days: Sequence[date]) -> dict[date, int]:
@@ -75,11 +96,15 @@ def ids_present(pipeline: Pipeline, days: Sequence[date], ids: Collection[str]) 
 
 
 def _predicates(pipeline: Pipeline, days: Sequence[date]) -> Iterator[str]:
-    iterator = iter(sorted(set(days)))
-    while batch := list(itertools.islice(iterator, _DAYS_A_QUERY)):
+    for batch in _batches(sorted(set(days))):
         held = hours_of_days(pipeline, batch)
         if held:
             yield source_predicate(held)
+
+
+def _batches(days: Sequence[date]) -> Iterator[Sequence[date]]:
+    for start in range(0, len(days), _DAYS_A_QUERY):
+        yield days[start : start + _DAYS_A_QUERY]
 
 
 def _table(pipeline: Pipeline) -> str:

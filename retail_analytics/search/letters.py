@@ -5,12 +5,13 @@ Not here: where they are kept (``dead_letters.py``). Standard library only.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from retail_analytics.search.dead_letters import UNKNOWN_DAY, DeadLetter
 
 if TYPE_CHECKING:
-    from retail_analytics.search.documents import Document, DocumentMaker, Invalid
+    from retail_analytics.search.documents import Document, DocumentMaker, Invalid, Origin
 
 
 def letter_of_refused(maker: DocumentMaker, document: Document, reason: str) -> DeadLetter:
@@ -22,7 +23,7 @@ def letter_of_refused(maker: DocumentMaker, document: Document, reason: str) -> 
         day=document.day,
         record_id=document.record_id,
         sequence_number=document.origin.sequence_number,
-        arrived_at=document.origin.arrived_at,
+        arrived_at=_arrival(document.origin),
         data=maker.raw(document.origin),
     )
 
@@ -36,6 +37,12 @@ def letter_of_invalid(maker: DocumentMaker, invalid: Invalid) -> DeadLetter:
         day=invalid.day or UNKNOWN_DAY,
         record_id=invalid.record_id,
         sequence_number=invalid.origin.sequence_number,
-        arrived_at=invalid.origin.arrived_at,
+        arrived_at=_arrival(invalid.origin),
         data=maker.raw(invalid.origin),
     )
+
+
+def _arrival(origin: Origin) -> str:
+    """ISO 8601; only letters want it written out."""
+    at = origin.arrived_at
+    return at if isinstance(at, str) else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -33,6 +33,7 @@ _MODULES = (
     "search/documents",
     "search/handler_settings",
     "search/letters",
+    "search/rules",
     "search/upsert_to_es",
     "search/values",
 )

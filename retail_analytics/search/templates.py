@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
     from retail_analytics.feeds.declaration import Feed
-    from retail_analytics.search.documents import Kind
+    from retail_analytics.search.rules import Kind
 
 # Lucene refuses a term of more than 32,766 bytes; a character has at most four.
 _LONGEST_KEYWORD = 8191

@@ -12,13 +12,12 @@ The environment is read by ``handler_settings.py``, which lists the variables.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import functools
 import logging
 import os
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -30,13 +29,15 @@ from retail_analytics.search.connection import connect
 from retail_analytics.search.counts import Counts, metrics_line
 from retail_analytics.search.dead_letters import DeadLetter, DeadLetterStore
 from retail_analytics.search.documents import Document, DocumentMaker, Origin
-from retail_analytics.search.handler_settings import HandlerSettings
+from retail_analytics.search.handler_settings import DEFAULT_BULK_DOCUMENTS, HandlerSettings
 from retail_analytics.search.letters import letter_of_invalid, letter_of_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from opensearchpy import OpenSearch
+
+    from retail_analytics.search.bulk import BulkResult
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,8 +48,27 @@ _RESERVED_SHARE = 0.15  # of the remaining time, for dead letters and the answer
 _RESERVED_SECONDS = 1.0
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
-_BULK_DOCUMENTS = 1_000
 _WRITERS = 4
+
+
+@dataclass
+class _Batch:
+    """What has become of one batch so far.
+
+    Attributes:
+        counts: In numbers.
+        letters: Records to be set aside.
+        again: Sequence numbers of those to come again.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    letters: list[DeadLetter] = field(default_factory=list)
+    again: set[str] = field(default_factory=set)
+
+    def give_back(self, sequence_number: str) -> None:
+        """One record comes again, and with it all of its Kinesis record."""
+        self.counts.failed += 1
+        self.again.add(sequence_number)
 
 
 @dataclass(frozen=True)
@@ -74,58 +94,56 @@ class Handler:
         """Handle one batch; returns the sequence numbers to come again, and the counts.
 
         Raises:
-            ValueError: The event is not one of Kinesis.
+            ValueError: The event is not one of Kinesis. What was written before that was found stays.
         """
         deadline = self.writer.clock() + remaining_seconds
-        reserve = max(_RESERVED_SECONDS, remaining_seconds * _RESERVED_SHARE)
-        counts = Counts()
-        documents: list[Document] = []
-        letters: list[DeadLetter] = []
-        for origin in read_event(event):
-            counts.lines += 1
-            made = self.maker.from_line(origin)
-            if isinstance(made, Document):
-                documents.append(made)
-                counts.unknown_fields += made.unknown_fields
-            else:
-                counts.invalid += 1
-                letters.append(letter_of_invalid(self.maker, made))
-        failed = self._write(documents, deadline - reserve, counts, letters)
-        failed |= self._set_aside(letters, counts, deadline - _RESERVED_SECONDS / 2)
-        counts.check()
-        return [number for number in _sequence_numbers(event) if number in failed], counts
+        writing = deadline - max(_RESERVED_SECONDS, remaining_seconds * _RESERVED_SHARE)
+        batch = _Batch()
+        # The first bulks are under way while the next records are read.
+        documents = self._documents(read_event(event), writing, batch)
+        self._note(self.writer.write(documents, deadline=writing), batch)
+        self._set_aside(batch, deadline - _RESERVED_SECONDS / 2)
+        batch.counts.check()
+        return _in_order(event, batch.again), batch.counts
 
-    def _write(
-        self,
-        documents: list[Document],
-        deadline: float,
-        counts: Counts,
-        letters: list[DeadLetter],
-    ) -> set[str]:
-        trouble = self._template_trouble({document.index for document in documents}, deadline)
-        if trouble:
-            _LOG.error("nothing is written: %s", trouble)
-            counts.failed += len(documents)
-            return {document.origin.sequence_number for document in documents}
-        result = self.writer.write(documents, deadline=deadline)
+    def _documents(self, origins: Iterable[Origin], deadline: float, batch: _Batch) -> Iterator[Document]:
+        """The documents that may be written; what becomes of the other records is noted."""
+        counts, trouble = batch.counts, None
+        for origin in origins:
+            made = self.maker.from_line(origin)
+            counts.lines += 1
+            if not isinstance(made, Document):
+                counts.invalid += 1
+                batch.letters.append(letter_of_invalid(self.maker, made))
+                continue
+            counts.unknown_fields += made.unknown_fields
+            if made.index not in self._checked and trouble is None:
+                trouble = self._template_trouble(made.index, deadline)
+            if made.index in self._checked:
+                yield made
+            else:
+                batch.give_back(origin.sequence_number)
+        if trouble is not None:
+            _LOG.error("%d records come again: %s", counts.failed, trouble)
+
+    def _note(self, result: BulkResult, batch: _Batch) -> None:
+        counts = batch.counts
         counts.created += result.created
         counts.unchanged += result.unchanged
         counts.retried += result.retried
         counts.bulks += result.bulks
         counts.bytes += result.bytes
         counts.refused += len(result.refused)
-        counts.failed += len(result.failed)
-        letters += [letter_of_refused(self.maker, document, reason) for document, reason in result.refused]
+        batch.letters += [letter_of_refused(self.maker, document, why) for document, why in result.refused]
+        for document, _ in result.failed:
+            batch.give_back(document.origin.sequence_number)
         if result.failed:
             _LOG.warning("%d records come again: %s", len(result.failed), result.failed[0][1])
-        return {document.origin.sequence_number for document, _ in result.failed}
 
-    def _template_trouble(self, indices: set[str], deadline: float) -> str | None:
+    def _template_trouble(self, index: str, deadline: float) -> str | None:
         """Why nothing may be written: an index made without its template maps every field by guessing."""
-        if not self.template or indices <= self._checked:
-            return None
         wait = _FIRST_WAIT_SECONDS
-        while True:
+        while self.template:
             try:
                 self.client.indices.get_index_template(name=self.template)
             except NotFoundError:
@@ -134,26 +152,29 @@ class Handler:
                 if self.writer.clock() + wait >= deadline:
                     return f"the index template {self.template} cannot be read: {error}"
             else:
-                self._checked.update(indices)
-                return None
+                break
             self.writer.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+        self._checked.add(index)
+        return None
 
-    def _set_aside(self, letters: list[DeadLetter], counts: Counts, deadline: float) -> set[str]:
+    def _set_aside(self, batch: _Batch, deadline: float) -> None:
+        letters = batch.letters
         if not letters:
-            return set()
+            return
         kinds = ", ".join(sorted({letter.kind for letter in letters}))
         if self.store is None:
             _LOG.error("%d records can never succeed (%s), no DEAD_LETTER_BUCKET is set", len(letters), kinds)
-            counts.failed += len(letters)
-            return {letter.sequence_number for letter in letters}
+            for letter in letters:
+                batch.give_back(letter.sequence_number)
+            return
         lost = self.store.put(letters, expired=lambda: self.writer.clock() >= deadline)
+        for letter, _ in lost:
+            batch.give_back(letter.sequence_number)
         if lost:
             _LOG.error("%d of %d records come again: %s", len(lost), len(letters), lost[0][1])
-        counts.failed += len(lost)
-        counts.dead += len(letters) - len(lost)
+        batch.counts.dead += len(letters) - len(lost)
         _LOG.warning("%d records set aside (%s)", len(letters) - len(lost), kinds)
-        return {letter.sequence_number for letter, _ in lost}
 
 
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
@@ -189,12 +210,13 @@ def handler_for(settings: HandlerSettings) -> Handler:
         config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
         s3 = boto3.client("s3", region_name=settings.domain.region, config=config)
         store = DeadLetterStore(s3, settings.dead_letter_bucket, settings.dead_letter_prefix)
-    return Handler(DocumentMaker(settings.rules), writer_for(client), store, settings.template, client)
+    writer = writer_for(client, settings.bulk_documents)
+    return Handler(DocumentMaker(settings.rules), writer, store, settings.template, client)
 
 
-def writer_for(client: OpenSearch) -> BulkWriter:
+def writer_for(client: OpenSearch, bulk_documents: int = DEFAULT_BULK_DOCUMENTS) -> BulkWriter:
     """The handler's writer: a batch of Lambda's goes as a few bulks side by side, none of them tiny."""
-    return BulkWriter(client, max_documents=_BULK_DOCUMENTS, writers=_WRITERS)
+    return BulkWriter(client, max_documents=bulk_documents, writers=_WRITERS)
 
 
 def read_event(event: Mapping[str, Any]) -> Iterator[Origin]:
@@ -207,11 +229,12 @@ def read_event(event: Mapping[str, Any]) -> Iterator[Origin]:
         try:
             kinesis = item["kinesis"]
             number = str(kinesis["sequenceNumber"])
-            data = base64.b64decode(kinesis["data"], validate=True)
+            data = binascii.a2b_base64(kinesis["data"], strict_mode=True)
             shard = str(item["eventID"]).partition(":")[0]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"an item of the event is no Kinesis record: {error!r}") from error
-        arrived_at = _arrival(kinesis.get("approximateArrivalTimestamp"))
+        at = kinesis.get("approximateArrivalTimestamp")
+        arrived_at = at if isinstance(at, int | float) else ""
         for ordinal, line in enumerate(filter(bytes.strip, data.split(b"\n"))):
             position = f"{shard}:{number}" if ordinal == 0 else f"{shard}:{number}:{ordinal}"
             yield Origin(position, line, number, arrived_at)
@@ -224,14 +247,12 @@ def _items(event: Mapping[str, Any]) -> list[Any]:
     return items
 
 
-def _sequence_numbers(event: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys(str(item["kinesis"]["sequenceNumber"]) for item in _items(event)))
-
-
-def _arrival(timestamp: Any) -> str:
-    if not isinstance(timestamp, int | float):
-        return ""
-    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds")
+def _in_order(event: Mapping[str, Any], numbers: set[str]) -> list[str]:
+    """These sequence numbers of the event's, in its order."""
+    if not numbers:
+        return []
+    every = dict.fromkeys(str(item["kinesis"]["sequenceNumber"]) for item in _items(event))
+    return [number for number in every if number in numbers]
 
 
 def _remaining_seconds(context: Any) -> float:

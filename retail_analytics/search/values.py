@@ -14,8 +14,10 @@ from __future__ import annotations
 import functools
 import json
 import re
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, DecimalException, localcontext
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -132,17 +134,48 @@ def _a(value: Any) -> str:
     return {dict: "an object", list: "a list", bool: "true or false"}.get(type(value), type(value).__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time, in the forms that a document needs.
+
+    Attributes:
+        when: Itself, UTC.
+        text: ISO 8601, to the millisecond where it has any.
+        day: Its day, ``YYYY-MM-DD``, UTC.
+    """
+
+    when: datetime
+    text: str
+    day: str
+
+
+def moment_of(value: date) -> Moment:
+    """The moment of a date or time of the lake's; UTC where it names no zone."""
+    if not isinstance(value, datetime):
+        when = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    else:
+        when = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    text = when.isoformat(timespec="milliseconds" if when.microsecond >= 1000 else "seconds")
+    return Moment(when, f"{text[:-6]}Z", text[:10])
+
+
+# Records that come together are of the same few seconds.
 @functools.lru_cache(maxsize=4096)
-def parse_date(text: str, pattern: str) -> datetime | None:
-    """The moment, UTC unless the text says otherwise, or None where the pattern does not match."""
-    try:
-        if pattern == "iso8601" or (pattern == "%Y-%m-%d %H:%M:%S" and _PLAIN_SECONDS.match(text)):
-            parsed = datetime.fromisoformat(text)  # ten times as fast as strptime
-        else:
-            parsed = datetime.strptime(text, pattern)  # noqa: DTZ007 made aware below
-        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+def moment_in(text: str, patterns: tuple[str, ...]) -> Moment | None:
+    """The moment that the text says by the first pattern that it matches, or None.
+
+    Args:
+        text: Of UTC unless it says otherwise.
+        patterns: Of ``strptime``, or ``iso8601``.
+    """
+    for pattern in patterns:
+        try:
+            if pattern == "iso8601" or (pattern == "%Y-%m-%d %H:%M:%S" and _PLAIN_SECONDS.match(text)):
+                return moment_of(datetime.fromisoformat(text))  # ten times as fast as strptime
+            return moment_of(datetime.strptime(text, pattern))  # noqa: DTZ007 made aware there
+        except (ValueError, OverflowError):
+            continue
+    return None
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
@@ -179,12 +212,32 @@ def encode_object(content: Mapping[str, Any]) -> bytes:
         RefusedError: It has no such form.
     """
     try:
-        source = _ENCODER.encode(content).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RefusedError("not_utf8", "holds half of a surrogate pair, which is no text.") from error
+        return encode_text(_ENCODER.encode(content))
     except RecursionError as error:
         raise RefusedError("not_json", "nested too deeply to write.") from error
-    return source
+
+
+def encode_scalar(value: float | str | None) -> str:
+    """The JSON of what a field's value was made into; a third of what ``json.dumps`` costs."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value)
+
+
+def encode_text(text: str) -> bytes:
+    """The text in UTF-8.
+
+    Raises:
+        RefusedError: It has no such form.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RefusedError("not_utf8", "holds half of a surrogate pair, which is no text.") from error
 
 
 def json_default(value: Any) -> Any:

@@ -9,10 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retail_analytics.batch.objects_noted import Changes, Difference, Objects, difference, objects_of
+from retail_analytics.feeds import get_feed
+from retail_analytics.lake import hours
 from retail_analytics.lake.objects import RawHour, RawObject
 
 HOUR = datetime(2010, 12, 1, 8, tzinfo=UTC)
-objects = st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.sampled_from("12"), st.integers(0, 2)))
+objects = st.dictionaries(
+    st.sampled_from(["a", "b", "c", "d", "e", "x/f"]), st.tuples(st.sampled_from("12"), st.integers(0, 2))
+)
 
 
 @given(objects, objects)
@@ -29,8 +33,10 @@ def test_a_difference_leads_from_before_to_now_and_back(before: Objects, now: Ob
 @given(objects, objects)
 def test_an_hour_differs_exactly_where_its_digest_does(before: Objects, now: Objects) -> None:
     def raw(noted: Objects) -> RawHour:
+        folder = hours.prefix(get_feed("retail_trans"), HOUR)
         return RawHour(
-            HOUR, tuple(RawObject(f"h/{name}", etag, size, HOUR) for name, (etag, size) in noted.items())
+            HOUR,
+            tuple(RawObject(f"{folder}{name}", etag, size, HOUR) for name, (etag, size) in noted.items()),
         )
 
     assert objects_of(raw(before)) == before

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from retail_analytics.commands.backfill import BackfillError, parse_hour, run_backfill
+from retail_analytics.commands.backfill import BackfillError, run_backfill
 from retail_analytics.feeds import get_feed
 from retail_analytics.lake import hours
 from retail_analytics.settings import format_first_hours
@@ -44,13 +44,3 @@ def test_dagsters_home_is_needed(first: datetime, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("DAGSTER_HOME")
     with pytest.raises(BackfillError, match="DAGSTER_HOME is not set"):
         run_backfill(FEED, first, first)
-
-
-def test_an_hour_is_read_as_it_is_written() -> None:
-    assert parse_hour("2010-12-01T08") == datetime(2010, 12, 1, 8, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("text", ["2010-12-01", "2010-12-01T25", "2010-12-01T08:30", "yesterday", ""])
-def test_another_hour_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"does not match|unconverted"):
-        parse_hour(text)

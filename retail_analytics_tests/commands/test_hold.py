@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from retail_analytics.batch.holds import read_hold
 from retail_analytics.cli import main
 from retail_analytics.feeds import get_feed
+from retail_analytics.lake.holds import read_hold
 
 
 def test_a_hold_is_remembered_until_its_release(

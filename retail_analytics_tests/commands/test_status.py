@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retail_analytics.batch.holds import Hold
 from retail_analytics.batch.overview import FeedView, HourView, Kind
 from retail_analytics.cli import main
 from retail_analytics.commands import status
 from retail_analytics.commands.status import Status, document, lines
+from retail_analytics.lake.holds import Hold
 
 HOUR = datetime(2010, 12, 1, 22, tzinfo=UTC)
 KINDS: tuple[Kind, ...] = ("before", "open", "empty", "waiting", "held", "compacted", "failed", "errors")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
-
 from retail_analytics.batch.objects_noted import Difference
 from retail_analytics.batch.results import Counts, HourResult
 from retail_analytics.batch.why import Explanation
-from retail_analytics.commands.why import document, lines, parse_hour
+from retail_analytics.commands.why import document, lines
 from retail_analytics.lake.objects import RawHour, RawObject
 
 HOUR = datetime(2010, 12, 1, 8, tzinfo=UTC)
@@ -70,14 +67,3 @@ def test_json_holds_the_same() -> None:
     assert (made["state"], made["raw"]["digest"]) == ("waiting", RAW.digest)
     assert (made["published"]["digest"], made["published"]["run"]) == ("older", "the-run")
     assert made["differs"]["removed"] == ["gone\x1b[31m"]
-
-
-@pytest.mark.parametrize("text", ["2010-12-01-08:00", "2010-12-01T08"])
-def test_an_hour_is_read_in_either_form(text: str) -> None:
-    assert parse_hour(text) == HOUR
-
-
-@pytest.mark.parametrize("text", ["2010-12-01", "2010-12-01-08:30", "08", "", "2010-12-01-25:00"])
-def test_another_hour_is_refused(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="is no whole hour"):
-        parse_hour(text)

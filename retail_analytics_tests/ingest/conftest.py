@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 
 from retail_analytics.feeds import get_feed
 
@@ -12,10 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from retail_analytics.feeds import Feed
-
-# No deadline: how long an example takes is the machine's affair.
-settings.register_profile("ingest", deadline=None, max_examples=60)
-settings.load_profile("ingest")
 
 HEADER = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
 REAL_MONTH = Path(__file__).parents[3] / "shared/data/online_retail_2010-12.csv"

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from retail_analytics.commands import jobs
+from retail_analytics.commands.local_storage import LocalStorage
 from retail_analytics.embedded.provision import IDENTITY_KEY
 from retail_analytics.embedded.provision_arrivals import ArrivalsProvisioner
 from retail_analytics.feeds import get_feed
@@ -20,6 +21,7 @@ from retail_analytics_tests.integration.lakes import Deployment, Lake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from retail_analytics.embedded.cloud import EmbeddedCloud
 
@@ -48,11 +50,24 @@ def lake(embedded_cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> Lake
     return made
 
 
+def local_instance(home: Path) -> dg.DagsterInstance:
+    """Dagster's memory in that folder, kept as ``dagster.local.yaml`` says: half the time of its default."""
+    home.mkdir()
+    storage = {
+        "module": LocalStorage.__module__,
+        "class": LocalStorage.__name__,
+        "config": {"base_dir": str(home)},
+    }
+    return dg.DagsterInstance.local_temp(str(home), overrides={"storage": {"custom": storage}})
+
+
 @pytest.fixture
-def deployment(embedded_cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+def deployment(
+    embedded_cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Deployment]:
     """A lake without tables that began thirty hours ago, and Dagster's definitions and instance over it."""
     start = hours.floor_hour(datetime.now(UTC)) - HISTORY
     monkeypatch.setenv("RETAIL_FIRST_HOUR", format_first_hours({"retail_trans": start}))
     made = make_lake(embedded_cloud, monkeypatch)
-    with dg.DagsterInstance.local_temp() as instance:
+    with local_instance(tmp_path / "deployment") as instance:
         yield Deployment(made, start, jobs.load_definitions(made.settings), instance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -20,7 +21,9 @@ from retail_analytics.resources.clients import glue_client, s3_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
+    import pytest
     from mypy_boto3_glue import GlueClient
     from mypy_boto3_s3 import S3Client
 
@@ -30,6 +33,14 @@ if TYPE_CHECKING:
     from retail_analytics.settings import Settings
 
 HOUR = datetime(2010, 12, 1, 8, tzinfo=UTC)
+HOME_FILE = files("retail_analytics.commands") / "dagster.local.yaml"
+
+
+def make_dagster_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a folder Dagster's home, with what `dev` and `demo` write into theirs."""
+    folder.mkdir(exist_ok=True)
+    (folder / "dagster.yaml").write_text(HOME_FILE.read_text())
+    monkeypatch.setenv("DAGSTER_HOME", str(folder))
 
 
 def record(number: int, **changes: Any) -> dict[str, Any]:

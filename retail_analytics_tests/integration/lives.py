@@ -25,6 +25,15 @@ Action = str
 """``kill``, ``sent`` or ``stop``."""
 
 
+# All others may change something.
+READS = ("BatchGet", "Get", "Head", "List")
+
+
+def deaths(calls: Sequence[str]) -> list[int]:
+    """Before which calls to die: the first, and each after a write. Elsewhere it leaves the same behind."""
+    return [1, *(number for number, before in enumerate(calls[:-1], 2) if not before.startswith(READS))]
+
+
 @dataclass(frozen=True)
 class Life:
     """A process under way, or past."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,6 +13,7 @@ from retail_analytics.definitions import build_resources
 from retail_analytics.lake import hours
 from retail_analytics.lake.arrivals import DeploymentMismatchError
 from retail_analytics.lake.hours import partition_key
+from retail_analytics.lake.reconciliation import Sweep
 
 if TYPE_CHECKING:
     from retail_analytics_tests.integration.lakes import Deployment
@@ -85,7 +86,12 @@ def test_a_change_that_nobody_told_of_is_found_by_the_sweep(deployment: Deployme
     deployment.put(1, 1)
     assert tick(deployment, cursor)[0] == {}  # older than the look-back of 25 hours, and no message
 
-    found, cursor = tick(deployment, None, "retail_trans_reconciliation")
+    # The arrivals sensor has all of history before it, so that the first sweep waits for a day.
+    nothing, cursor = tick(deployment, None, "retail_trans_reconciliation")
+    assert nothing == {}
+    waits = Sweep.loads(cursor or "")
+    begun = dataclasses.replace(waits, begun=waits.begun - timedelta(hours=24))
+    found, cursor = tick(deployment, begun.dumps(), "retail_trans_reconciliation")
     assert list(found) == [partition_key(deployment.hour(1))]
     deployment.put(2, 1)
     assert tick(deployment, cursor, "retail_trans_reconciliation")[0] == {}  # the next begins in a day

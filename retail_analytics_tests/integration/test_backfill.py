@@ -17,6 +17,7 @@ from retail_analytics.batch import staging
 from retail_analytics.commands.backfill import run_backfill
 from retail_analytics.resources import athena as athena_module
 from retail_analytics.resources.athena import AthenaResource
+from retail_analytics_tests.integration.lakes import make_dagster_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +65,7 @@ def command(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Command:
-    home = tmp_path / "dagster"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    make_dagster_home(tmp_path / "dagster", monkeypatch)
     for count in range(HOURS):
         deployment.put(count, count)
     return Command(deployment, capsys)

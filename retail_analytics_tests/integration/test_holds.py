@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from retail_analytics.batch import holds
 from retail_analytics.lake import windows
+from retail_analytics.lake.holds import Hold, read_hold
 from retail_analytics_tests.integration.test_automation import evaluate, requested, run_requests
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def hold(deployment: Deployment, reason: str = "the till sends nonsense") -> Non
     holds.hold(deployment.instance, deployment.lake.feed, deployment.key("compacted"), reason, "Ada")
 
 
-def release(deployment: Deployment) -> holds.Hold | None:
+def release(deployment: Deployment) -> Hold | None:
     return holds.release(deployment.instance, deployment.lake.feed, deployment.key("compacted"), "Ada")
 
 
@@ -83,18 +84,18 @@ def test_catching_up_waits_as_well(deployment: Deployment) -> None:
 
 def test_a_hold_is_seen_where_people_look_and_may_be_renewed(deployment: Deployment) -> None:
     feed, instance = deployment.lake.feed, deployment.instance
-    assert holds.read_hold(instance, feed) is None
+    assert read_hold(instance, feed) is None
     assert release(deployment) is None
     began = datetime.now(UTC)
     hold(deployment)
     hold(deployment, "still nonsense")
-    found = holds.read_hold(instance, feed)
+    found = read_hold(instance, feed)
     assert found is not None
     assert (found.reason, found.by) == ("still nonsense", "Ada")
     assert abs((found.since - began).total_seconds()) < 60
     assert deployment.metadata("hold")[""] == {"reason": "still nonsense", "by": "Ada"}
     release(deployment)
-    assert holds.read_hold(instance, feed) is None
+    assert read_hold(instance, feed) is None
     told = [
         str(record.asset_observation.metadata["hold"].value)
         for record in instance.fetch_observations(deployment.key("compacted"), limit=10).records

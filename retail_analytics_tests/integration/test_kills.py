@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from retail_analytics_tests.integration import truths
+from retail_analytics_tests.integration import lives, truths
 from retail_analytics_tests.integration.lakes import HOUR
 from retail_analytics_tests.integration.lives import mortals_in
 
@@ -85,8 +85,8 @@ def sent(calls: Sequence[str]) -> list[tuple[int, str]]:
 
 
 def every(calls: Sequence[str]) -> list[tuple[int, str]]:
-    """Every way to die at these calls: (number of the call, how)."""
-    return [(number, "kill") for number in range(1, len(calls) + 1)] + sent(calls)
+    """Every way to die that leaves something of its own behind: (number of the call, how)."""
+    return [(number, "kill") for number in lives.deaths(calls)] + sent(calls)
 
 
 def calls_of(lake: Lake, mortals: Mortals, make: Callable[[datetime, int], list[Change]]) -> list[str]:

@@ -275,7 +275,7 @@ def expected(contents: dict[str, list[str]]) -> Expected:
     )
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=4, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(st.lists(lines(), max_size=25), max_size=3), min_size=6, max_size=6))
 def test_any_mix_of_lines_adds_up_as_a_plain_computation_says(lake: Lake, mix: list[list[list[str]]]) -> None:
     # A day for each mix, an hour for each of its parts: all of it in one compaction.

@@ -9,6 +9,7 @@ import pytest
 
 from retail_analytics.batch import compaction_sql
 from retail_analytics.commands.backfill import run_backfill
+from retail_analytics_tests.integration.lakes import make_dagster_home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +24,7 @@ def test_hours_are_made_again_where_that_was_asked_for(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    make_dagster_home(tmp_path / "dagster", monkeypatch)
     feed = dataclasses.replace(deployment.lake.feed, search=None)
     these = [deployment.hour(count) for count in (0, 1)]
     for count in (0, 1):

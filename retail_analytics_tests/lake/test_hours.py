@@ -75,7 +75,9 @@ def test_the_prefix_is_what_firehose_makes_of_the_expression() -> None:
         "00-error/year=2010/month=12/day=01/hour=08/format-conversion/x",
         "00-retail-trans/x",
         "00-retail-trans/year=2010/month=12/day=01/hour=08/",
-        "00-retail-trans/year=2010/month=12/day=01/hour=08/deeper/x",
+        "00-retail-trans/year=2010/month=12/day=01/hour=08/deeper/",
+        "00-retail-trans/year=2010/month=12/day=01/hour=08/deeper/_x",
+        "00-retail-trans/year=2010/month=12/day=01/hour=08/_temporary/x",
         "00-retail-trans/year=2010/month=12/day=01/hour=8/x",
         "00-retail-trans/year=2010/month=13/day=01/hour=08/x",
         "00-retail-trans/year=2010/month=12/day=01/hour=24/x",
@@ -87,6 +89,14 @@ def test_the_prefix_is_what_firehose_makes_of_the_expression() -> None:
 )
 def test_what_is_no_raw_object_has_no_hour(key: str) -> None:
     assert hours.hour_of_key(FEED, key) is None
+
+
+def test_what_lies_in_a_folder_of_an_hour_is_the_hours() -> None:
+    # As Athena reads it.
+    hour = datetime(2010, 12, 1, 8, tzinfo=UTC)
+    key = hours.prefix(FEED, hour) + "deeper/still/x"
+    assert hours.hour_of_key(FEED, key) == hour
+    assert hours.name_in_hour(key) == "deeper/still/x"
 
 
 @given(st.sets(near_hour))

@@ -10,6 +10,7 @@ from retail_analytics.lake import judgements
 from retail_analytics.lake.delivery_errors import DeliveryErrors
 from retail_analytics.lake.expectations import Expectation
 from retail_analytics.lake.freshness import Arrivals, Overdue, Window
+from retail_analytics.lake.holds import Hold
 from retail_analytics.lake.hours import HOUR
 from retail_analytics.lake.objects import RawHour, RawObject
 
@@ -75,6 +76,20 @@ def test_many_hours_are_counted_and_a_few_named() -> None:
     assert isinstance(listed, str)
     assert len(listed.splitlines()) == 11
     assert "raw has changed since it was published" in listed.splitlines()[0]
+
+
+def test_hours_that_wait_for_a_release_are_not_late() -> None:
+    hold = Hold("the till sends nonsense", "Ada", START)
+    result = judgements.of_compaction([], 25, 7, NOW, hold)
+    assert result.passed
+    assert result.description == (
+        "7 of 25 hours wait for the feed's release; it is held since 2010-12-01 08:00 UTC by Ada:"
+        " the till sends nonsense."
+    )
+    late = [Overdue(START, START, published=False)]
+    result = judgements.of_compaction(late, 25, 7, NOW, hold)
+    assert not result.passed
+    assert "They were late before the feed was held" in (result.description or "")
 
 
 def test_a_listing_that_was_cut_short_proves_nothing() -> None:

@@ -47,8 +47,8 @@ def test_a_message_names_hours_with_and_without_the_topic_s_envelope(wrap: objec
 def test_any_key_of_an_hour_names_it_however_s3_writes_it(moment: datetime, name: str) -> None:
     hour = hours.floor_hour(moment.replace(tzinfo=UTC))
     found = hinted_hours(event(key(hour, name)), FEED, "lake")
-    # Below a further folder, nothing is an object of the hour.
-    assert found == (set() if "/" in name else {hour})
+    # A folder is no object, and what lies in one is the hour's.
+    assert found == (set() if name.endswith("/") else {hour})
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_hours_without_an_object_are_there_and_empty(s3: S3Client) -> None:
 
 def test_what_is_no_raw_object_is_not_listed(s3: S3Client) -> None:
     put(s3, HOUR, "a")
-    for name in ("_SUCCESS", ".hidden", "deeper/a"):
+    for name in ("_SUCCESS", ".hidden", "deeper/_a", "_deeper/a", "deeper/"):
         put(s3, HOUR, name)
     s3.put_object(Bucket=BUCKET, Key=hours.prefix(FEED, HOUR))  # a console's "folder"
     raw = objects.list_hours(s3, BUCKET, FEED, HOUR, HOUR + hours.HOUR)[HOUR]

@@ -130,7 +130,10 @@ def test_a_slice_that_was_not_reported_to_its_end_goes_on_there(sweeping: Sweepi
     found = reconciliation.sweep_slice(sweeping.s3, FEED, settings, begun, NOW, sweeping.digests, 10)
     part = found.up_to(at(4))
     assert [raw.hour for raw in part.changed] == [at(count) for count in range(4)]
-    assert (part.sweep.next, part.sweep.found) == (at(4), 4)
+    assert (part.sweep.next, part.sweep.found, part.sweep.hours) == (at(4), 4, 4)
+    # Hours that come again are counted once.
+    rest = reconciliation.sweep_slice(sweeping.s3, FEED, settings, part.sweep, NOW, sweeping.digests, 10)
+    assert (rest.sweep.next, rest.sweep.hours) == (at(14), 14)
 
 
 def test_it_can_be_switched_off_and_finishes_what_it_began(sweeping: Sweeping) -> None:

@@ -165,7 +165,8 @@ def test_a_burst_that_was_reported_before_automation_looked_is_one_run() -> None
         big_lake(few, few, "reported") as lake,
         dg.DagsterInstance.local_temp() as instance,
     ):
-        assert follow(lake.known_to(instance), None, lake.now).reported == few
+        seen = follow(lake.known_to(instance), None, lake.now)
+        assert seen.reported == few
         planner = Planner.of(lake, instance)
         assert planner.evaluate() == 1
         assert planner.evaluate() == 0
@@ -175,9 +176,9 @@ def test_a_burst_that_was_reported_before_automation_looked_is_one_run() -> None
             lake.put(number)
         known = lake.known_to(instance)
         wanted = [lake.hour(number) for number in late]
-        position = arrivals.take_up(known.s3, known.feed, known.settings, None)
+        position = arrivals.take_up(known.s3, known.feed, known.settings, seen.cursor)
         for raw in arrivals.look_at(
-            known.s3, known.feed, known.settings, wanted, position, lake.now, known.known_digests
+            known.s3, known.feed, known.settings, wanted, position, known.known_digests
         ):
             known.report(raw)
         assert planner.evaluate() == 3

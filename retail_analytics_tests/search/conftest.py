@@ -39,6 +39,19 @@ SERVER = "RETAIL_TEST_OPENSEARCH_URL"
 """The variable that names a server to run these tests against: `make test-opensearch` sets it."""
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where the environment names a server, leave out those of these tests that never speak to it."""
+    if os.environ.get(SERVER):
+        silent = [item for item in items if item.path.parent == Path(__file__).parent and not _speaks(item)]
+        config.hook.pytest_deselected(items=silent)
+        items[:] = [item for item in items if item not in set(silent)]
+
+
+def _speaks(item: pytest.Item) -> bool:
+    own_node = item.path.name == "test_single_node.py"
+    return own_node or "search_url" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(scope="session")
 def search_url() -> Iterator[str]:
     """The URL of the server that the environment names, or of an osmem-server of our own."""

@@ -71,8 +71,16 @@ action.auto_create_index: true
 """
 
 
+CANNOT_BE_FETCHED = 75
+"""The exit status of ``fetch`` where the package sources do not answer: BSD's for what may pass."""
+
+
 class NodeError(RuntimeError):
-    """The node could not be fetched or did not come up; the message says why."""
+    """The node did not come up; the message says why."""
+
+
+class FetchError(NodeError):
+    """The node could not be fetched: a package source does not answer, or no longer has it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ def fetch(folder: Path = FETCHED) -> Launch:
     """Fetch the server and its Java into ``folder``, or find them there.
 
     Raises:
-        NodeError: They cannot be fetched.
+        FetchError: They cannot be fetched.
     """
     note = folder / "launch.json"
     if note.exists():
@@ -105,7 +113,7 @@ def fetch(folder: Path = FETCHED) -> Launch:
     java = next(line.split(" ", 1)[1] for line in answer.splitlines() if line.startswith("java "))
     launch = Launch(java, tuple(sorted(map(str, (folder / "jars" / "envs").rglob("*.jar")))))
     if not launch.class_path:
-        raise NodeError(f"{_ARTIFACT} resolved to no jar; remove {folder} and try again.")
+        raise FetchError(f"{_ARTIFACT} resolved to no jar; remove {folder} and try again.")
     note.write_text(
         json.dumps({"of": [*_PACKAGES, _ARTIFACT], "java": java, "class_path": launch.class_path})
     )
@@ -116,7 +124,7 @@ def _run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
-        raise NodeError(f"{Path(command[0]).name} {command[1]} {command[2][:20]}… failed: {said[:600]}")
+        raise FetchError(f"{Path(command[0]).name} {command[1]} {command[2][:20]}… failed: {said[:600]}")
     return done.stdout
 
 
@@ -255,7 +263,6 @@ def serve(port: int, folder: Path) -> int:
     node = Node.start(fetch(), folder, port)
     print(f"OpenSearch answers at {node.url}, its data is in {folder}. Ctrl-C ends it.", flush=True)
     print(f"  RETAIL_OPENSEARCH_URL={node.url}", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = node.process.wait()
     except KeyboardInterrupt:
@@ -291,6 +298,8 @@ def main() -> int:
     options, rest = parser.parse_known_args()
     if rest and options.command != "test":
         parser.error(f"unknown arguments: {' '.join(rest)}")
+    # Whoever is told to end ends the node as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         match options.command:
             case "serve":
@@ -300,7 +309,7 @@ def main() -> int:
         fetch()
     except NodeError as error:
         print(f"opensearch: {error}", file=sys.stderr)
-        return 1
+        return CANNOT_BE_FETCHED if isinstance(error, FetchError) else 1
     return 0
 
 

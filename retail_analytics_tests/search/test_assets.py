@@ -23,6 +23,7 @@ from retail_analytics.search.assets import (
     search_index_key,
 )
 from retail_analytics.search.checks import build_search_checks, judge_days, nothing_to_examine
+from retail_analytics.search.indexed_hours import News
 from retail_analytics.search.reconcile import DayCount, settled_before
 from retail_analytics.search.schedules import build_search_schedules
 
@@ -64,6 +65,9 @@ class Lake:
     def of_days(self, pipeline: Any, days: Sequence[date]) -> Iterator[dict[str, Any]]:
         return (each for each in self.rows if each["event_day"] in days)
 
+    def news(self, pipeline: Any, days: Sequence[date], index_of: Any) -> News:
+        return News(self.of_days(pipeline, days), len(days), 0, lambda: None)
+
     def counts(self, pipeline: Any, days: Sequence[date]) -> dict[date, int]:
         found: dict[date, set[str]] = {}
         for each in self.of_days(pipeline, days):
@@ -94,7 +98,7 @@ def definitions(
 def with_search_at(url: str, feed: Feed, settings: Settings, lake: Lake) -> dg.Definitions:
     days = dg.AssetSpec(event_days_key(feed), partitions_def=windows.daily(feed, settings))
     return dg.Definitions(
-        assets=[days, *build_search_assets(feed, settings, lake.of_days)],
+        assets=[days, *build_search_assets(feed, settings, lake.of_days, lake.news)],
         asset_checks=build_search_checks(feed, settings, lake.counts, lake.ids),
         schedules=build_search_schedules(feed),
         resources={

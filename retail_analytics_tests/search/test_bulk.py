@@ -173,7 +173,8 @@ def test_a_request_that_one_document_spoils_is_halved_until_it_is_found(status: 
     def step(ids: list[str], sources: list[Any]) -> Any:
         client.transport.script.insert(0, step)
         if "id6" in ids:
-            raise RequestError(status, "action_request_validation_exception", {})
+            kind = "action_request_validation_exception"
+            raise RequestError(status, kind, {"error": {"type": kind}, "status": status})
         return client.transport.accept(ids, sources)
 
     client.transport.script = [step]
@@ -231,7 +232,12 @@ def test_the_cause_of_a_refusal_is_told() -> None:
 
 OUTCOMES = st.sampled_from([None, None, THROTTLED, BAD_FIELD, item_error(503, "x"), {}])
 STEPS = st.one_of(
-    st.builds(TransportError, st.sampled_from([429, 503, 413, 400]), st.just("x"), st.just({})),
+    st.builds(
+        TransportError,
+        st.sampled_from([429, 503, 413, 400]),
+        st.sampled_from(["x", "validation_exception"]),
+        st.sampled_from([None, {}, {"error": {}}]),
+    ),
     st.just(NotReached("N/A", "refused", Exception())),
     st.just({"items": []}),
     st.lists(OUTCOMES, min_size=1, max_size=10),

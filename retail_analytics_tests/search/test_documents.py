@@ -12,15 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retail_analytics.feeds import get_feed
-from retail_analytics.search.documents import (
-    Document,
-    DocumentMaker,
-    DocumentRules,
-    Field,
-    Invalid,
-    Origin,
-)
+from retail_analytics.search.documents import Document, DocumentMaker, Invalid, Origin
 from retail_analytics.search.environment import document_rules
+from retail_analytics.search.rules import DocumentRules, Field
 from retail_analytics_tests.search.records import record
 
 MAKER = DocumentMaker(document_rules(get_feed("retail_trans")))
@@ -198,6 +192,16 @@ def test_a_row_of_the_lake_makes_the_bytes_that_its_line_made(
     again = MAKER.from_line(Origin("shard:1", MAKER.raw(from_row.origin)))
     assert isinstance(again, Document)
     assert again.source == from_line.source
+
+
+@given(TEXT, st.integers(-(2**31), 2**31 - 1), st.decimals(-(10**9), 10**9, places=4), TEXT)
+def test_a_document_is_what_json_would_write(text: str, quantity: int, price: Decimal, name: str) -> None:
+    """Documents are put together field by field, for speed; a reader must not see it."""
+    content = record(Invoice=text, Description=name, Quantity=quantity, Price=float(price))
+    result = made(content)
+    assert isinstance(result, Document)
+    expected = {**content, "InvoiceDate": "2010-12-01T08:26:00Z", "Price": float(price) + 0.0}
+    assert result.source == json.dumps(expected, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @given(st.binary(max_size=200))

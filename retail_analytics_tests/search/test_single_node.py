@@ -19,7 +19,7 @@ from retail_analytics.search.templates import ensure_template, template_differen
 from retail_analytics_tests.search import single_node
 from retail_analytics_tests.search.conftest import SERVER
 from retail_analytics_tests.search.records import line
-from retail_analytics_tests.search.single_node import Node, NodeError, fetch
+from retail_analytics_tests.search.single_node import FetchError, Node, NodeError, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +94,18 @@ def test_a_port_that_the_runner_does_not_take_is_refused(tmp_path: Path) -> None
 
 def test_what_cannot_be_fetched_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single_node, "_PACKAGES", ("./no-such-package-here",))
-    with pytest.raises(NodeError, match="failed"):
+    with pytest.raises(FetchError, match="failed"):
         fetch(tmp_path)
     assert not (tmp_path / "launch.json").exists()
+
+
+def test_ci_is_told_apart_what_cannot_be_fetched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable() -> None:
+        raise FetchError("no source answers")
+
+    monkeypatch.setattr(single_node, "fetch", unreachable)
+    monkeypatch.setattr("sys.argv", ["single_node", "fetch"])
+    assert single_node.main() == single_node.CANNOT_BE_FETCHED
+    assert "no source answers" in capsys.readouterr().err

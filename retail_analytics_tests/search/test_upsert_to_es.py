@@ -381,7 +381,7 @@ def test_importing_it_needs_neither_dagster_nor_an_environment() -> None:
 def test_the_kinesis_payload_is_base64(environment: dict[str, str]) -> None:
     (origin,) = upsert_to_es.read_event(event([b"abc"]))
     assert origin.data == base64.b64decode(base64.b64encode(b"abc"))
-    assert origin.arrived_at == "2020-09-13T12:26:40.125+00:00"
+    assert origin.arrived_at == 1_600_000_000.125
 
 
 def test_counts_that_do_not_add_up_acknowledge_nothing() -> None:

@@ -120,6 +120,8 @@ def _formatted(kind: str, value: exp.Expr) -> exp.Expr:
 
 def _json_path_call(name: str, arguments: Arguments) -> exp.Expr:
     path = json_path(_text(name, "JSON path", arguments[1]))
+    if name == "json_extract_scalar" and path == "$":
+        return call("athena_json_scalar", arguments[0])
     return call(f"athena_{name}", arguments[0], path)
 
 

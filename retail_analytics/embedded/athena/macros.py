@@ -152,6 +152,13 @@ JSON = (
         "(x, p) AS CASE WHEN athena_is_json(x) THEN json_extract_string(json_value(x, p), '$') END",
     ),
     macro(
+        # the whole document; values of DuckDB's JSON begin without blanks, so that one look tells their kind
+        "json_scalar",
+        "(x) AS CASE WHEN typeof(x) <> 'JSON' THEN athena_json_extract_scalar(x, '$') "
+        f"WHEN ascii(CAST(x AS VARCHAR)) NOT IN ({ord('[')}, {ord('{')}) "
+        "THEN json_extract_string(x, '$') END",
+    ),
+    macro(
         "json_array_length",
         "(x) AS CASE WHEN json_valid(x) AND json_type(x) = 'ARRAY' THEN CAST(json_array_length(x) AS "
         "BIGINT) END",
@@ -159,9 +166,8 @@ JSON = (
     macro("json_array_get", "(x, n) AS CASE WHEN json_valid(x) THEN json_extract(x, '$[' || n || ']') END"),
     macro(
         "json_size",
-        "(x, p) AS CASE WHEN json_valid(x) THEN CAST(CASE json_type(x, p) WHEN 'ARRAY' THEN "
-        "json_array_length(x, p) "
-        "WHEN 'OBJECT' THEN len(json_keys(x, p)) ELSE 0 END AS BIGINT) END",
+        "(x, p) AS CASE WHEN athena_is_json(x) "
+        "THEN CAST(coalesce(nullif(len(json_keys(x, p)), 0), json_array_length(x, p)) AS BIGINT) END",
     ),
     macro("is_json_scalar", "(x) AS json_type(x) NOT IN ('OBJECT', 'ARRAY')"),
 )

@@ -80,3 +80,11 @@ def test_only_several_paths_of_one_column_of_a_cte_are_gathered(sql: str, gather
     before = tree.sql()
     gather_lookups(tree)
     assert (tree.sql() != before) is gathers
+
+
+def test_the_scalar_of_a_whole_document(evaluate: Callable[..., Answer]) -> None:
+    texts = """(VALUES '"a\\n\\u00e9"', '1.5', 'true', 'null', ' {"a": 1}', ' [2]', NULL) AS v(t)"""
+    as_text = evaluate(f"SELECT json_extract_scalar(t, '$') FROM {texts}").rows
+    as_json = evaluate(f"SELECT json_extract_scalar(json_parse(t), '$') FROM {texts}").rows
+    assert as_text == as_json
+    assert [row[0] for row in as_text] == ["a\né", "1.5", "true", None, None, None, None]
