@@ -7,7 +7,8 @@ for each raw byte. On the same server, in the same run:
 
 ``speedup_to_serial_ctas``: that pace over the pace of one plain CTAS an hour on the JSON table, one after the
 other, without audit or publication. ``wall_to_duckdb``: the month's wall-clock time over DuckDB's alone,
-reading the same bytes from local files and writing the same hours, typed, without audit.
+reading the same bytes from local files and writing the same hours, columns and types, each record once;
+without rejects, audit or publication.
 ``wall_to_awswrangler``: its time an hour over that of awswrangler's ``read_json`` and ``to_parquet``. The two
 that go by the hour are measured over 120 hours, after some to warm up.
 ``memory_ratio_1000h_to_10h``: the peak memory of a process that executes a Dagster run of 1,000 hours, over
