@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+from botocore.exceptions import ClientError
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster_aws.s3 import S3Resource
 
@@ -19,6 +20,7 @@ from retail_analytics.feeds import Feed
 from retail_analytics.lake import hours, windows
 from retail_analytics.lake.assets import catalog_key
 from retail_analytics.lake.holds import read_hold
+from retail_analytics.lake.partitions import NOT_THERE
 from retail_analytics.resources.athena import AthenaResource
 from retail_analytics.resources.clients import GlueResource
 from retail_analytics.settings import Settings
@@ -134,7 +136,15 @@ def _catch_up(
                 f"{feed.name} is {held}. `retail-analytics release {feed.name}` lets it catch up."
             )
         moment = context.scheduled_execution_time or datetime.now(UTC)
-        behind = look(context.instance, pipeline(feed, settings, s3, athena, glue), moment)
+        try:
+            behind = look(context.instance, pipeline(feed, settings, s3, athena, glue), moment)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != NOT_THERE:
+                raise
+            return dg.SkipReason(
+                f"{error.response['Error']['Message']} There is nothing to catch up with before"
+                f" `{feed.name}/catalog` was made: the first hour that arrives asks for it."
+            )
         if not behind.stretches:
             return dg.SkipReason(behind.otherwise)
         return [

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _GET, _CREATE, _UPDATE, _DELETE = 1000, 100, 100, 25
 
 _ALREADY_THERE = "AlreadyExistsException"
-_NOT_THERE = "EntityNotFoundException"
+NOT_THERE = "EntityNotFoundException"
+"""What Glue says of a table or partition that is not in the catalog."""
 
 _SHOWN = 5
 
@@ -199,7 +200,7 @@ class Catalog:
                 TableName=table.name,
                 PartitionsToDelete=[{"Values": list(item)} for item in chunk],
             )
-            refusals.take("drop", answer.get("Errors", ()), but=_NOT_THERE)
+            refusals.take("drop", answer.get("Errors", ()), but=NOT_THERE)
 
     def _create(self, table: Table, partitions: Sequence[Partition], refusals: _Refusals) -> list[Partition]:
         """Create them; returns those that were there already."""
@@ -228,7 +229,7 @@ class Catalog:
                     for partition in chunk
                 ],
             )
-            gone |= refusals.take("update", answer.get("Errors", ()), but=_NOT_THERE)
+            gone |= refusals.take("update", answer.get("Errors", ()), but=NOT_THERE)
         return [partition for partition in partitions if partition.values in gone]
 
 

@@ -182,6 +182,12 @@ def run_request(deployment: Deployment, name: str, request: dg.RunRequest) -> No
     assert job.execute_in_process(instance=deployment.instance, tags=request.tags).success
 
 
+def test_before_there_are_tables_days_are_not_caught_up(deployment: Deployment) -> None:
+    said = run_requests(deployment, "retail_trans_catch_up_days", datetime.now(UTC))
+    assert "Table retail_trans_event_days not found" in said
+    assert "`retail_trans/catalog`" in said
+
+
 def ranges(requests: list[dg.RunRequest]) -> list[tuple[str, ...]]:
     return [tuple(request.tags[name] for name in RANGE) for request in requests]
 
