@@ -47,8 +47,7 @@ class Lake:
         feed: The feed.
         settings: Where it flows.
         known_digests: Tells the digests that were last reported of these hours.
-        report: Reports a raw hour as it is now; once it returns, that is known.
-        report_together: Reports several, if there is a quicker way than one by one.
+        report: Reports raw hours as they are now; once it returns, that is known.
     """
 
     s3: S3Client
@@ -56,8 +55,7 @@ class Lake:
     feed: Feed
     settings: Settings
     known_digests: Callable[[Sequence[datetime]], Mapping[datetime, str]]
-    report: Callable[[RawHour], None]
-    report_together: Callable[[Sequence[RawHour]], None] | None = None
+    report: Callable[[Sequence[RawHour]], None]
 
 
 @dataclass(frozen=True)
@@ -124,21 +122,15 @@ def follow(lake: Lake, cursor: str | None, now: datetime) -> Tick:
 
 
 def report_until(lake: Lake, changed: Sequence[RawHour], deadline: float) -> Sequence[RawHour]:
-    """Report hours in order until the deadline, the first of them whatever the time; returns those left.
+    """Report hours in order until the deadline, the first batch whatever the time; returns those left.
 
     As many together as may be: automation looks every few seconds, and asks for what it finds. Were a burst
     reported hour by hour, it would become a run for each look.
     """
-    if lake.report_together is not None:
-        for start in range(0, len(changed), TOGETHER):
-            if start and time.monotonic() > deadline:
-                return changed[start:]
-            lake.report_together(changed[start : start + TOGETHER])
-        return ()
-    for done, raw in enumerate(changed):
-        if done and time.monotonic() > deadline:
-            return changed[done:]
-        lake.report(raw)
+    for start in range(0, len(changed), TOGETHER):
+        if start and time.monotonic() > deadline:
+            return changed[start:]
+        lake.report(changed[start : start + TOGETHER])
     return ()
 
 

@@ -120,8 +120,7 @@ def lake_of(
         feed,
         settings,
         known_digests=lambda wanted: reported_digests(instance, feed, wanted),
-        report=lambda raw: instance.report_runless_asset_event(materialization(feed, raw)),
-        report_together=lambda several: report_together(instance, feed, several),
+        report=lambda several: report_together(instance, feed, several),
     )
 
 

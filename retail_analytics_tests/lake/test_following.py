@@ -115,9 +115,13 @@ class World:
         self.known[raw.hour] = raw.digest
         self.reports.append((raw.hour, raw.digest))
 
+    def report_each(self, several: Sequence[RawHour]) -> None:
+        for raw in several:
+            self.report(raw)
+
     @property
     def lake(self) -> Lake:
-        return Lake(self.s3, self.sqs, FEED, self.settings, self.digests, self.report)
+        return Lake(self.s3, self.sqs, FEED, self.settings, self.digests, self.report_each)
 
     def tick(self, count: float) -> Tick:
         """A tick so many hours after the first hour began."""
@@ -271,6 +275,7 @@ def test_messages_of_a_burst_about_one_hour_list_it_once() -> None:
 
 def test_a_tick_whose_time_is_up_goes_on_at_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "TICK_SECONDS", -1.0)
+    monkeypatch.setattr(following, "TOGETHER", 1)
     with world() as it:
         for count in range(HOURS):
             it.put(count, "a")
@@ -288,6 +293,7 @@ def test_hints_whose_time_is_up_are_not_forgotten(monkeypatch: pytest.MonkeyPatc
     with world() as it:
         it.tick(HOURS)
         monkeypatch.setattr(following, "TICK_SECONDS", -1.0)
+        monkeypatch.setattr(following, "TOGETHER", 1)
         for count in range(4):
             it.put(count, "a")
         first = it.tick(HOURS)

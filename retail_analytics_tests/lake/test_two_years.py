@@ -47,13 +47,14 @@ class Known:
     def known(self, wanted: Sequence[datetime]) -> dict[datetime, str]:
         return {hour: self.digests[hour] for hour in wanted if hour in self.digests}
 
-    def report(self, raw: RawHour) -> None:
-        if self.dies_after is not None:
-            if not self.dies_after:
-                raise KeyboardInterrupt
-            self.dies_after -= 1
-        self.digests[raw.hour] = raw.digest
-        self.reports[raw.hour] += 1
+    def report(self, several: Sequence[RawHour]) -> None:
+        for raw in several:
+            if self.dies_after is not None:
+                if not self.dies_after:
+                    raise KeyboardInterrupt
+                self.dies_after -= 1
+            self.digests[raw.hour] = raw.digest
+            self.reports[raw.hour] += 1
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,6 @@ def test_a_burst_that_was_reported_before_automation_looked_is_one_run() -> None
         for raw in arrivals.look_at(
             known.s3, known.feed, known.settings, wanted, position, known.known_digests
         ):
-            known.report(raw)
+            known.report([raw])
         assert planner.evaluate() == 3
     assert sorted(planner.runs[1:]) == [(2, 1), (2, 1), (2, 2)]
