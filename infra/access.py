@@ -39,6 +39,16 @@ UNNARROWED: Mapping[str, str] = {
 }
 """Actions that may stand on resource ``*``, each with the reason why AWS has no narrower form."""
 
+READ_CATALOG = (
+    "glue:BatchGetPartition",
+    "glue:GetDatabase",
+    "glue:GetPartition",
+    "glue:GetPartitions",
+    "glue:GetTable",
+    "glue:GetTables",
+)
+"""What it takes to read tables through Athena or by name; the resources say which."""
+
 
 def actor(
     scope: Construct,

@@ -25,14 +25,6 @@ _WRITTEN = ("compacted/", "rejects/", "processed/", DEAD_LETTERS)
 _IDENTITY = "_deployment/"
 """Where a lake that has an identity keeps it; who may not look cannot tell that there is none."""
 
-_READ_CATALOG = (
-    "glue:BatchGetPartition",
-    "glue:GetDatabase",
-    "glue:GetPartition",
-    "glue:GetPartitions",
-    "glue:GetTable",
-    "glue:GetTables",
-)
 _WRITE_CATALOG = (
     "glue:BatchCreatePartition",
     "glue:BatchDeletePartition",
@@ -72,7 +64,7 @@ def of_runs(
             ["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"], [access.bucket_arn(settings)]
         ),
         access.may_use_key(key_arn, write=True),
-        access.allow([*_READ_CATALOG, *_WRITE_CATALOG], _catalog(environment)),
+        access.allow([*access.READ_CATALOG, *_WRITE_CATALOG], _catalog(environment)),
         *access.may_begin_queries(),
         access.allow(
             ["glue:GetCrawler", "glue:ListCrawls", "glue:StartCrawler"],

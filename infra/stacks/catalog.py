@@ -92,14 +92,7 @@ class CatalogStack(Stack):
             ),
             *access.may_begin_queries(),
             access.allow(
-                [
-                    "glue:BatchGetPartition",
-                    "glue:GetDatabase",
-                    "glue:GetPartition",
-                    "glue:GetPartitions",
-                    "glue:GetTable",
-                    "glue:GetTables",
-                ],
+                access.READ_CATALOG,
                 catalog_arns(self._environment, "*"),
             ),
             access.may_list(settings, *reads),
