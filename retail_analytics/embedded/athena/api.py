@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from retail_analytics.embedded.athena import api_catalog
-from retail_analytics.embedded.athena.api_saved import SavedQueries
+from retail_analytics.embedded.athena.api_saved import SavedQueries, unknown
 from retail_analytics.embedded.athena.backend import invalid
 
 if TYPE_CHECKING:
@@ -38,15 +38,7 @@ class DuckAthenaResponse(SavedQueries):
         """BatchGetQueryExecution."""
         ids = self.ids("QueryExecutionIds")
         known = self.duck.runs
-        missing = [
-            {
-                "QueryExecutionId": one,
-                "ErrorCode": "INVALID_INPUT",
-                "ErrorMessage": f"QueryExecution {one} was not found",
-            }
-            for one in ids
-            if one not in known
-        ]
+        missing = unknown("QueryExecution", ids, known)
         found = [describe(known[one]) for one in ids if one in known]
         return json.dumps({"QueryExecutions": found, "UnprocessedQueryExecutionIds": missing})
 

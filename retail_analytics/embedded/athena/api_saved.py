@@ -14,6 +14,8 @@ from moto.core.exceptions import JsonRESTError
 from retail_analytics.embedded.athena.backend import DuckAthenaBackend, PreparedStatements, invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
     from moto.athena.models import NamedQuery
 
 _MOST_OF_A_BATCH = 50
@@ -52,15 +54,7 @@ class SavedQueries(AthenaResponse):
         """BatchGetNamedQuery."""
         ids = self.ids("NamedQueryIds")
         known = self.duck.named_queries
-        missing = [
-            {
-                "NamedQueryId": one,
-                "ErrorCode": "INVALID_INPUT",
-                "ErrorMessage": f"NamedQuery {one} was not found",
-            }
-            for one in ids
-            if one not in known
-        ]
+        missing = unknown("NamedQuery", ids, known)
         found = [_described(known[one]) for one in ids if one in known]
         return json.dumps({"NamedQueries": found, "UnprocessedNamedQueryIds": missing})
 
@@ -156,6 +150,15 @@ class SavedQueries(AthenaResponse):
         if found is None:
             raise JsonRESTError("ResourceNotFoundException", f"PreparedStatement {name} was not found")
         return found
+
+
+def unknown(what: str, ids: Iterable[str], known: Container[str]) -> list[dict[str, str]]:
+    """What a batch request answers of the ids that nothing has."""
+    return [
+        {f"{what}Id": one, "ErrorCode": "INVALID_INPUT", "ErrorMessage": f"{what} {one} was not found"}
+        for one in ids
+        if one not in known
+    ]
 
 
 def _described(query: NamedQuery) -> dict[str, Any]:
