@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         with local_deployment(state / "cloud", firehose_interval_seconds=60) as deployment:
             feed = get_feed("retail_trans")
             begin = hours.floor_hour(datetime.now(UTC)) - timedelta(hours=HOURS + MANY_HOURS + FEW_HOURS + 48)
-            settings = deployment.begin_history(feed, begin)
+            settings = deployment.set_history(feed, begin)
             metrics = measure(_Lake.of(feed, settings, begin, state / "objects"))
     rounded = {name: round(value, 3) for name, value in metrics.items()}
     path = harness.write_results("batch", rounded)

@@ -132,13 +132,13 @@ class _Lake:
 
 def _load(deployment: LocalDeployment, feed: Feed, folder: Path) -> Settings:
     """A few days of history, so that the hours that are put into lie among others."""
-    settings = deployment.begin_history(feed, datetime.now(UTC))
+    settings = deployment.set_history(feed, datetime.now(UTC))
     until = hours.closed_until(feed, settings, datetime.now(UTC))
     path = folder / "history.csv"
     last_day = until.date() - timedelta(days=1)
     synthetic.write_csv(path, synthetic.Generator(_SEED).past(_HISTORY_RECORDS, _DAYS, last_day))
     loaded = load_history(feed, settings, path, client=loading_client(settings), now=until)
-    return deployment.begin_history(feed, loaded.first_hour)
+    return deployment.set_history(feed, loaded.first_hour)
 
 
 def _rounds(lake: _Lake, instance: dg.DagsterInstance) -> Iterator[float]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aws_cdk import Aws, RemovalPolicy, aws_logs
 
-from retail_analytics.settings import Settings, format_first_hours
+from retail_analytics.settings import Settings, format_hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -186,7 +186,8 @@ def variables(settings: Settings) -> dict[str, str]:
         "RETAIL_DASHBOARDS_URL": settings.dashboards_url,
         "RETAIL_SEARCH_REPAIR": "on" if settings.search_repair else "off",
         "RETAIL_SEARCH_RETENTION_DAYS": str(settings.search_retention_days),
-        "RETAIL_FIRST_HOUR": format_first_hours(settings.first_hours),
+        "RETAIL_FIRST_HOUR": format_hours(settings.first_hours),
+        "RETAIL_LAST_HOUR": format_hours(settings.last_hours),
         "RETAIL_GRACE_SECONDS": str(settings.grace_seconds),
         "RETAIL_LOOKBACK_HOURS": str(settings.lookback_hours),
         "RETAIL_NOTIFICATIONS": "on" if settings.notifications else "off",

@@ -45,6 +45,8 @@ class Settings:
         search_retention_days: After how many days an index of the search domain may be deleted, where the
             server has Index State Management; 0 keeps all.
         first_hours: Feed name to the first hour that it has here, overriding the declaration.
+        last_hours: Feed name to the last hour that records are expected for, where a feed has ended or was
+            replayed from a file; what arrives after it is taken in all the same.
         grace_seconds: How long after its end and Firehose's buffer an hour counts as closed.
         lookback_hours: How many past hours reconciliation lists again for late objects.
         notifications: Whether S3 tells of objects through the feeds' queues. Without, listings find them.
@@ -70,6 +72,7 @@ class Settings:
     search_repair: bool = False
     search_retention_days: int = 0
     first_hours: Mapping[str, datetime] = field(default_factory=dict)
+    last_hours: Mapping[str, datetime] = field(default_factory=dict)
     grace_seconds: int = 120
     lookback_hours: int = 25
     notifications: bool = True
@@ -149,7 +152,8 @@ class Settings:
             dashboards_url=env.get("RETAIL_DASHBOARDS_URL", default.dashboards_url).rstrip("/"),
             search_repair=_switch(env, "RETAIL_SEARCH_REPAIR", default=default.search_repair),
             search_retention_days=_whole(env, "RETAIL_SEARCH_RETENTION_DAYS", default.search_retention_days),
-            first_hours=parse_first_hours(env.get("RETAIL_FIRST_HOUR", "")),
+            first_hours=parse_hours(env.get("RETAIL_FIRST_HOUR", ""), "RETAIL_FIRST_HOUR"),
+            last_hours=parse_hours(env.get("RETAIL_LAST_HOUR", ""), "RETAIL_LAST_HOUR"),
             grace_seconds=_whole(env, "RETAIL_GRACE_SECONDS", default.grace_seconds),
             lookback_hours=_whole(env, "RETAIL_LOOKBACK_HOURS", default.lookback_hours),
             notifications=_switch(env, "RETAIL_NOTIFICATIONS", default=default.notifications),
@@ -176,8 +180,8 @@ def arrivals_filter(raw_root: str) -> dict[str, object]:
     return {"Records": {"s3": {"object": {"key": [{"prefix": quote_plus(raw_root, safe="/")}]}}}}
 
 
-def parse_first_hours(text: str) -> dict[str, datetime]:
-    """Parse ``feed=2026-01-31T08,other=…`` into aware whole hours.
+def parse_hours(text: str, variable: str) -> dict[str, datetime]:
+    """Parse ``feed=2026-01-31T08,other=…``, the value of a variable, into aware whole hours.
 
     Raises:
         SettingsError: The text is not of that form, or a time is not a whole hour of UTC.
@@ -191,14 +195,14 @@ def parse_first_hours(text: str) -> dict[str, datetime]:
             hour = datetime.strptime(value.strip(), "%Y-%m-%dT%H").replace(tzinfo=UTC)
         except ValueError as error:
             raise SettingsError(
-                f"RETAIL_FIRST_HOUR has {item!r}; write it as FEED=YYYY-MM-DDTHH, UTC, comma separated."
+                f"{variable} has {item!r}; write it as FEED=YYYY-MM-DDTHH, UTC, comma separated."
             ) from error
         hours[name.strip()] = hour
     return hours
 
 
-def format_first_hours(hours: Mapping[str, datetime]) -> str:
-    """The inverse of :func:`parse_first_hours`."""
+def format_hours(hours: Mapping[str, datetime]) -> str:
+    """The inverse of :func:`parse_hours`."""
     return ",".join(f"{name}={hour.astimezone(UTC):%Y-%m-%dT%H}" for name, hour in hours.items())
 
 

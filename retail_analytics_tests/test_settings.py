@@ -14,8 +14,8 @@ from retail_analytics.settings import (
     Settings,
     SettingsError,
     arrivals_filter,
-    format_first_hours,
-    parse_first_hours,
+    format_hours,
+    parse_hours,
 )
 
 names = st.from_regex(r"[a-z][a-z_]{0,9}", fullmatch=True)
@@ -38,6 +38,7 @@ def test_every_setting_is_read() -> None:
             "RETAIL_WORKGROUP": "w",
             "RETAIL_OPENSEARCH_URL": "https://search",
             "RETAIL_FIRST_HOUR": "retail_trans=2026-01-31T08",
+            "RETAIL_LAST_HOUR": "retail_trans=2026-02-28T17",
             "RETAIL_GRACE_SECONDS": "1",
             "RETAIL_LOOKBACK_HOURS": "2",
             "RETAIL_TARGET_FILE_BYTES": "3",
@@ -55,6 +56,7 @@ def test_every_setting_is_read() -> None:
         workgroup="w",
         opensearch_url="https://search",
         first_hours={"retail_trans": datetime(2026, 1, 31, 8, tzinfo=UTC)},
+        last_hours={"retail_trans": datetime(2026, 2, 28, 17, tzinfo=UTC)},
         grace_seconds=1,
         lookback_hours=2,
         target_file_bytes=3,
@@ -72,13 +74,13 @@ def test_no_variable_of_aws_is_needed_for_the_region() -> None:
 
 
 @given(st.dictionaries(names, whole_hours, max_size=4))
-def test_first_hours_survive_the_environment(hours: dict[str, datetime]) -> None:
-    assert parse_first_hours(format_first_hours(hours)) == hours
+def test_hours_of_feeds_survive_the_environment(hours: dict[str, datetime]) -> None:
+    assert parse_hours(format_hours(hours), "RETAIL_FIRST_HOUR") == hours
 
 
-def test_blanks_and_empty_items_of_first_hours_do_no_harm() -> None:
+def test_blanks_and_empty_items_of_hours_do_no_harm() -> None:
     hour = datetime(2026, 1, 31, 8, tzinfo=UTC)
-    assert parse_first_hours(" a = 2026-01-31T08 ,, b=2026-01-31T08,") == {"a": hour, "b": hour}
+    assert parse_hours(" a = 2026-01-31T08 ,, b=2026-01-31T08,", "X") == {"a": hour, "b": hour}
 
 
 @pytest.mark.parametrize(
@@ -92,9 +94,9 @@ def test_blanks_and_empty_items_of_first_hours_do_no_harm() -> None:
         "=2026-01-31T08",
     ],
 )
-def test_other_first_hours_are_refused_with_the_form_that_is_wanted(text: str) -> None:
-    with pytest.raises(SettingsError, match="RETAIL_FIRST_HOUR.*FEED=YYYY-MM-DDTHH"):
-        parse_first_hours(text)
+def test_other_hours_are_refused_with_the_form_that_is_wanted(text: str) -> None:
+    with pytest.raises(SettingsError, match="RETAIL_LAST_HOUR.*FEED=YYYY-MM-DDTHH"):
+        parse_hours(text, "RETAIL_LAST_HOUR")
 
 
 @pytest.mark.parametrize(

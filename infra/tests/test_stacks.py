@@ -296,6 +296,7 @@ def test_variables_are_read_back_as_the_same_settings() -> None:
     settings = Settings.from_env(
         {
             "RETAIL_FIRST_HOUR": "retail_trans=2026-01-31T08",
+            "RETAIL_LAST_HOUR": "retail_trans=2026-02-28T17",
             "RETAIL_GRACE_SECONDS": "7",
             "RETAIL_NOTIFICATIONS": "off",
         }

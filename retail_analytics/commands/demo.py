@@ -124,10 +124,7 @@ class Demo:
             live = self._stream(settings, indexed, clock)
             with clock.stage("checks", "Running every asset check"):
                 result = jobs.run_job(definitions, "asset_checks", instance)
-                checks = {
-                    f"{'/'.join(evaluation.asset_key.path)}: {evaluation.check_name}": evaluation.passed
-                    for evaluation in result.get_asset_check_evaluations()
-                }
+                evaluations = result.get_asset_check_evaluations()
         pipeline = Pipeline(
             feed,
             settings,
@@ -137,13 +134,15 @@ class Demo:
         )
         first = hours.first_hour(feed, settings)
         history = report.measure_history(pipeline, loaded.records, indexed, first, closed)
-        problems = report.find_problems(history, live)
-        return report.Report(feed.name, history, live, checks, problems, clock.seconds)
+        problems = [*report.find_problems(history, live), *report.failed_checks(evaluations)]
+        return report.Report(
+            feed.name, history, live, report.outcomes(evaluations), problems, clock.seconds
+        )
 
     def _load(
         self, deployment: LocalDeployment, path: Path, now: datetime, clock: Clock
     ) -> tuple[Settings, Loaded]:
-        settings = deployment.begin_history(self.feed, now)
+        settings = deployment.set_history(self.feed, now)
         # The last record must lie in a closed hour: the open one is no partition yet.
         until = hours.closed_until(self.feed, settings, now) - timedelta(seconds=1)
         with clock.stage("load", f"Loading {path.name} as past hours"), _progress(path) as progress:
@@ -156,7 +155,8 @@ class Demo:
                 now=until,
                 progress=progress,
             )
-        return deployment.begin_history(self.feed, loaded.first_hour), loaded
+        # Nobody trades between the last record and the live ones; silence is then as it should be.
+        return deployment.set_history(self.feed, loaded.first_hour, loaded.last_hour), loaded
 
     def _backfill(
         self,

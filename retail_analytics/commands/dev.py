@@ -77,9 +77,9 @@ class Dev:
             keep_state=True,
             fresh=self.fresh,
         ) as deployment:
-            settings = deployment.begin_history(self.feed, datetime.now(UTC))
+            settings = deployment.set_history(self.feed, datetime.now(UTC))
             first_hour = read_first_hour(settings) or self._load(settings)
-            settings = deployment.begin_history(self.feed, first_hour)
+            settings = deployment.set_history(self.feed, first_hour)
             _tell(f"AWS endpoint {deployment.cloud.endpoint_url}, OpenSearch {settings.opensearch_url}")
             _tell(f"Dagster at http://127.0.0.1:{self.port} in a few seconds; Ctrl-C ends everything.")
             with _records_flowing(self.feed, settings, self.rate), _dagster(self.state, self.port) as process:

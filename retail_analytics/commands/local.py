@@ -23,7 +23,7 @@ from retail_analytics.feeds import FEEDS
 from retail_analytics.resources.opensearch import OpenSearchResource
 from retail_analytics.search.environment import HANDLER_FUNCTION, HANDLER_MODULE, handler_environment
 from retail_analytics.search.templates import ensure_template
-from retail_analytics.settings import Settings, format_first_hours
+from retail_analytics.settings import Settings, format_hours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,13 +53,18 @@ class LocalDeployment:
     cloud: cloud.EmbeddedCloud
     dagster_home: Path
 
-    def begin_history(self, feed: Feed, first_hour: datetime) -> Settings:
-        """Set the feed's first hour for this process and its children; returns the settings with it."""
-        first = format_first_hours({feed.name: first_hour})
-        os.environ["RETAIL_FIRST_HOUR"] = first
+    def set_history(self, feed: Feed, first: datetime, last: datetime | None = None) -> Settings:
+        """Set the feed's first hour, and the last expected one, for this process and its children.
+
+        Returns:
+            The settings with them.
+        """
+        ends = {"RETAIL_FIRST_HOUR": first} | ({} if last is None else {"RETAIL_LAST_HOUR": last})
+        variables = {name: format_hours({feed.name: hour}) for name, hour in ends.items()}
+        os.environ |= variables
         # Other shells' commands are about the same history.
         state = self.dagster_home.parent
-        keep_furnished(state, {**furnished(state), "RETAIL_FIRST_HOUR": first})
+        keep_furnished(state, {**furnished(state), **variables})
         return Settings.from_env()
 
 
@@ -96,7 +101,7 @@ def local_deployment(
     running = cloud.start(state, port=port, die_with_parent=True, keep_state=keep_state)
     if running.restored is not None:
         _tell(f"{running.restored} --fresh begins anew.")
-    names = ("DAGSTER_HOME", "RETAIL_FIRST_HOUR", _BATCH)
+    names = ("DAGSTER_HOME", "RETAIL_FIRST_HOUR", "RETAIL_LAST_HOUR", _BATCH)
     before = {name: os.environ.get(name) for name in names}
     try:
         with running.applied():

@@ -13,8 +13,10 @@ from retail_analytics.lake import tables
 from retail_analytics.resources import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+    import dagster as dg
 
     from retail_analytics.batch.staging import Pipeline
 
@@ -155,6 +157,20 @@ def find_problems(history: History, live: Live) -> list[str]:
     if live.indexed != live.sent:
         problems.append(f"{live.sent} live records were sent, {live.indexed} are in the index.")
     return problems
+
+
+def outcomes(evaluations: Iterable[dg.AssetCheckEvaluation]) -> dict[str, bool]:
+    """Each check's name, with its asset's, to whether it passed."""
+    return {_named(evaluation): evaluation.passed for evaluation in evaluations}
+
+
+def failed_checks(evaluations: Iterable[dg.AssetCheckEvaluation]) -> list[str]:
+    """What the checks that failed say."""
+    return [f"{_named(each)}: {each.description}" for each in evaluations if not each.passed]
+
+
+def _named(evaluation: dg.AssetCheckEvaluation) -> str:
+    return f"{'/'.join(evaluation.asset_key.path)}: {evaluation.check_name}"
 
 
 def render(report: Report) -> str:

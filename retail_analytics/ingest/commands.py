@@ -19,7 +19,7 @@ from retail_analytics.ingest.history import DEFAULT_WORKERS, load_history, s3_cl
 from retail_analytics.ingest.hours import ObjectSizes
 from retail_analytics.ingest.progress import Progress
 from retail_analytics.ingest.rows import count_lines
-from retail_analytics.settings import Settings, format_first_hours
+from retail_analytics.settings import Settings, format_hours
 
 if TYPE_CHECKING:
     import argparse
@@ -100,7 +100,7 @@ def run_load(options: argparse.Namespace) -> int:
         print("retail-analytics load: interrupted; run it again to complete it.", file=sys.stderr)
         return _INTERRUPTED
     print(describe(loaded, settings.bucket))
-    print(f"RETAIL_FIRST_HOUR={format_first_hours({feed.name: loaded.first_hour})}")
+    print(f"RETAIL_FIRST_HOUR={format_hours({feed.name: loaded.first_hour})}")
     if loaded.bad_rows:
         print(
             f"{loaded.bad_rows:,} rows were landed as they are and will be rejected downstream, such as:",

@@ -61,10 +61,12 @@ class Arrivals:
     Attributes:
         window: What arrived.
         expected: What was expected.
+        last_hour: After which nothing was expected, by the settings; None where the feed goes on.
     """
 
     window: Window
     expected: Expectation
+    last_hour: datetime | None = None
 
     @property
     def missing(self) -> list[datetime]:
@@ -108,13 +110,14 @@ def read_window(s3: S3Client, feed: Feed, settings: Settings, now: datetime) -> 
 def read_arrivals(s3: S3Client, catalog: Catalog, feed: Feed, settings: Settings, now: datetime) -> Arrivals:
     """What arrived in the look-back window beside what was expected; see :mod:`expectations`."""
     window = read_window(s3, feed, settings, now)
-    hours = [raw.hour for raw in window.closed]
+    last = settings.last_hours.get(feed.name)
+    hours = [raw.hour for raw in window.closed if last is None or raw.hour <= last]
     if feed.expected:
-        return Arrivals(window, expectations.declared(feed.expected, hours))
+        return Arrivals(window, expectations.declared(feed.expected, hours), last)
     first = hours_.first_hour(feed, settings)
     digests = published_digests(catalog, feed, settings, expectations.samples(hours, first))
     filled = {hour for hour, digest in digests.items() if digest != EMPTY}
-    return Arrivals(window, expectations.learnt(hours, filled, first))
+    return Arrivals(window, expectations.learnt(hours, filled, first), last)
 
 
 def published_digests(

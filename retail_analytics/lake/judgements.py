@@ -72,6 +72,8 @@ def of_arrivals(found: Arrivals, now: datetime) -> dg.AssetCheckResult:
     if window.newest is not None and late is not None:
         metadata["newest object"] = dg.MetadataValue.timestamp(window.newest)
         metadata["minutes since the newest object"] = dg.MetadataValue.int(late)
+    if found.last_hour is not None:
+        metadata["nothing is expected after"] = dg.MetadataValue.text(hours.partition_key(found.last_hour))
     if found.missing or found.silent:
         metadata["what to do"] = dg.MetadataValue.text(
             "Look whether the producer runs, then at the stream's and the delivery stream's monitoring, then"

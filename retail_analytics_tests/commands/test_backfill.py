@@ -10,7 +10,7 @@ import pytest
 from retail_analytics.commands.backfill import BackfillError, run_backfill
 from retail_analytics.feeds import get_feed
 from retail_analytics.lake import hours
-from retail_analytics.settings import format_first_hours
+from retail_analytics.settings import format_hours
 
 FEED = get_feed("retail_trans")
 
@@ -19,7 +19,7 @@ FEED = get_feed("retail_trans")
 def first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> datetime:
     """The first hour of a deployment that began ten hours ago, and whose servers do not answer."""
     begun = hours.floor_hour(datetime.now(UTC)) - timedelta(hours=10)
-    monkeypatch.setenv("RETAIL_FIRST_HOUR", format_first_hours({FEED.name: begun}))
+    monkeypatch.setenv("RETAIL_FIRST_HOUR", format_hours({FEED.name: begun}))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     return begun

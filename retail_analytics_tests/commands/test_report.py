@@ -6,9 +6,18 @@ import dataclasses
 import json
 from decimal import Decimal
 
+import dagster as dg
 import pytest
 
-from retail_analytics.commands.report import History, Live, Report, find_problems, render
+from retail_analytics.commands.report import (
+    History,
+    Live,
+    Report,
+    failed_checks,
+    find_problems,
+    outcomes,
+    render,
+)
 
 HISTORY = History(
     sent=100,
@@ -75,3 +84,11 @@ def test_people_read_every_stage_check_and_problem() -> None:
     for wanted in ("passed  good: one", "FAILED  bad: one", "PROBLEM  It is gone.", "748,957.02", "load 1.2"):
         assert wanted in text
     assert "(5.0 times smaller)" in text
+
+
+def test_a_failed_check_says_what_it_found() -> None:
+    key = dg.AssetKey(["retail_trans", "raw"])
+    well = dg.AssetCheckEvaluation(key, "not_held", passed=True, metadata={}, description="All is well.")
+    ill = dg.AssetCheckEvaluation(key, "raw_arrives", passed=False, metadata={}, description="3 hours.")
+    assert failed_checks([well, ill]) == ["retail_trans/raw: raw_arrives: 3 hours."]
+    assert outcomes([well, ill]) == {"retail_trans/raw: not_held": True, "retail_trans/raw: raw_arrives": False}

@@ -16,7 +16,7 @@ from retail_analytics.embedded.provision import IDENTITY_KEY
 from retail_analytics.embedded.provision_arrivals import ArrivalsProvisioner
 from retail_analytics.feeds import get_feed
 from retail_analytics.lake import hours
-from retail_analytics.settings import Settings, format_first_hours
+from retail_analytics.settings import Settings, format_hours
 from retail_analytics_tests.integration.lakes import Deployment, Lake
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def deployment(
 ) -> Iterator[Deployment]:
     """A lake without tables that began thirty hours ago, and Dagster's definitions and instance over it."""
     start = hours.floor_hour(datetime.now(UTC)) - HISTORY
-    monkeypatch.setenv("RETAIL_FIRST_HOUR", format_first_hours({"retail_trans": start}))
+    monkeypatch.setenv("RETAIL_FIRST_HOUR", format_hours({"retail_trans": start}))
     made = make_lake(embedded_cloud, monkeypatch)
     with local_instance(tmp_path / "deployment") as instance:
         yield Deployment(made, start, jobs.load_definitions(made.settings), instance)

@@ -24,7 +24,7 @@ from retail_analytics.commands import dev, local
 from retail_analytics.feeds import get_feed
 from retail_analytics.lake import hours, windows
 from retail_analytics.lake.arrivals import SLICE_HOURS
-from retail_analytics.settings import Settings, format_first_hours
+from retail_analytics.settings import Settings, format_hours
 from retail_analytics_tests.integration.conftest import make_lake
 from retail_analytics_tests.integration.lakes import Lake, line
 
@@ -108,7 +108,7 @@ def burst(shared_cloud: EmbeddedCloud, tmp_path_factory: pytest.TempPathFactory)
     with shared_cloud.applied(), pytest.MonkeyPatch.context() as patch:
         end = hours.closed_until(feed, Settings(), now)
         first = end - BURST * hours.HOUR
-        patch.setenv("RETAIL_FIRST_HOUR", format_first_hours({feed.name: first}))
+        patch.setenv("RETAIL_FIRST_HOUR", format_hours({feed.name: first}))
         patch.setenv("DAGSTER_HOME", str(home))
         lake = make_lake(shared_cloud, patch)
         every = list(hours.hours_between(first, end))

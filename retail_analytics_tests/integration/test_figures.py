@@ -17,7 +17,7 @@ from retail_analytics.feeds import FEEDS, get_feed
 from retail_analytics.ingest import synthetic
 from retail_analytics.ingest.history import load_history
 from retail_analytics.lake import hours, objects
-from retail_analytics.settings import Settings, format_first_hours
+from retail_analytics.settings import Settings, format_hours
 from retail_analytics_tests.integration.lakes import Lake, line, make_dagster_home
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_asset_checks_fail_on_nothing_pass_on_all_and_tell_what_changed(
     tmp_path: Path,
 ) -> None:
     start = hours.floor_hour(datetime.now(UTC)) - timedelta(hours=10)
-    monkeypatch.setenv("RETAIL_FIRST_HOUR", format_first_hours({"retail_trans": start}))
+    monkeypatch.setenv("RETAIL_FIRST_HOUR", format_hours({"retail_trans": start}))
     make_dagster_home(tmp_path / "dagster", monkeypatch)
     settings = Settings.from_env()
     provision(settings, FEEDS, own_cloud.id)

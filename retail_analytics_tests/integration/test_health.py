@@ -92,6 +92,14 @@ def test_what_is_expected_is_learnt_from_published_hours(deployment: Deployment)
     found = freshness.read_arrivals(s3, catalog, lake.feed, settings, now)
     assert found.missing == [open_]
     assert quiet not in found.expected.hours | found.expected.unknown
+    ended = dataclasses.replace(settings, last_hours={lake.feed.name: open_ - hours.HOUR})
+    found = freshness.read_arrivals(s3, catalog, lake.feed, ended, now)
+    assert found.missing == []
+    assert judgements.of_arrivals(found, now).metadata["nothing is expected after"].value == (
+        hours.partition_key(open_ - hours.HOUR)
+    )
+    ends = dataclasses.replace(settings, last_hours={lake.feed.name: open_})
+    assert freshness.read_arrivals(s3, catalog, lake.feed, ends, now).missing == [open_]
     lake.put(open_, [line(2)])
     assert freshness.read_arrivals(s3, catalog, lake.feed, settings, now).missing == []
 
