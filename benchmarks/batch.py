@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,7 +49,7 @@ from retail_analytics.resources.clients import glue_client, s3_client
 from retail_analytics.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from retail_analytics.feeds import Feed
 
@@ -127,11 +128,17 @@ class NotingAthena(AthenaResource):
         self._noted.append((sql, result.execution))
         return result
 
-    def execute(self, sql: str, parameters: Sequence[str] = ()) -> Execution:
-        """As it is, and noted."""
-        execution = super().execute(sql, parameters)
-        self._noted.append((sql, execution))
-        return execution
+    @contextmanager
+    def begun(self, sql: str) -> Iterator[Callable[[], Execution]]:
+        """As it is, and noted when it has ended."""
+        with super().begun(sql) as ended:
+
+            def noted() -> Execution:
+                execution = ended()
+                self._noted.append((sql, execution))
+                return execution
+
+            yield noted
 
 
 @dataclass

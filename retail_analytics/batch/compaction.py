@@ -1,16 +1,18 @@
 """Compaction: raw hours become published, audited Parquet. Write, audit, publish (promise 2).
 
 A batch of hours is written by one CTAS to a location of its own, audited against raw by one query, and
-published by pointing the catalog's partitions at it. Whatever stops it in between leaves readers with the
-old hours and the next attempt with nothing to clean up first. Not here: the statements
-(``compaction_sql.py``), the audit's judgement (``audit.py``), the catalog's side (``publishing.py``) and
-Dagster (``assets.py``).
+published by pointing the catalog's partitions at it; the next batch is written meanwhile. Whatever stops it
+in between leaves readers with the old hours and the next attempt with nothing to clean up first. Not here:
+the statements (``compaction_sql.py``), the audit's judgement (``audit.py``), the catalog's side
+(``publishing.py``) and Dagster (``assets.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -25,9 +27,10 @@ from retail_analytics.lake.objects import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from retail_analytics.batch.staging import Pipeline
+    from retail_analytics.batch.staging import Pipeline, Staged
     from retail_analytics.lake.objects import RawHour
     from retail_analytics.lake.partitions import Partition
 
@@ -96,8 +99,7 @@ def compact_in_batches(
         yield withdraw(pipeline, look.emptied, look.published, run_id)
         done = 0
         unpublished = {raw.hour: raw for raw in look.todo}
-        for batch, buckets in batches(look.todo, pipeline.settings.target_file_bytes):
-            results = _compact_batch(pipeline, batch, buckets, look.published, run_id)
+        for batch, results in _compact_batches(pipeline, look, run_id):
             yield results
             unpublished = {hour: raw for hour, raw in unpublished.items() if hour not in results}
             done += len(batch)
@@ -198,20 +200,32 @@ def _changed_meanwhile(pipeline: Pipeline, done: Sequence[RawHour]) -> dict[date
     return {raw.hour: now[raw.hour] for raw in done if now[raw.hour].digest != raw.digest}
 
 
-def _compact_batch(
-    pipeline: Pipeline,
-    batch: Sequence[RawHour],
-    buckets: int,
-    published: Mapping[datetime, Partition],
-    run_id: str,
-) -> dict[datetime, HourResult]:
-    """Write, audit and publish one batch; hours that changed meanwhile are not published, nor answered."""
+def _compact_batches(
+    pipeline: Pipeline, look: _Look, run_id: str
+) -> Iterator[tuple[list[RawHour], dict[datetime, HourResult]]]:
+    """Batch by batch, with the results; each is written while the one before it is audited and published."""
+    with ExitStack() as under_way:  # an error or an interruption cancels what is
+        written: tuple[list[RawHour], Callable[[], Staged], ExitStack] | None = None
+        for each in itertools.chain(batches(look.todo, pipeline.settings.target_file_bytes), [None]):
+            writing = None
+            if each is not None:
+                scope = under_way.enter_context(ExitStack())
+                writing = each[0], scope.enter_context(_write(pipeline, *each)), scope
+            if written is not None:
+                yield written[0], _settle(pipeline, *written, look.published, run_id)
+            written = writing
+
+
+def _write(
+    pipeline: Pipeline, batch: Sequence[RawHour], buckets: int
+) -> AbstractContextManager[Callable[[], Staged]]:
+    """Begin to write a batch."""
     feed, settings = pipeline.feed, pipeline.settings
     hours = [raw.hour for raw in batch]
     # Compaction reads through these; whoever runs it alone need not know that the catalog comes first.
     lines = tables.lines_table(feed, settings)
     pipeline.catalog.ensure(lines, [raw_partition(feed, settings, hour) for hour in hours])
-    with staging.staged(
+    return staging.begun(
         pipeline,
         root=f"compacted/{feed.name}/",
         name=_range_digest(batch),
@@ -219,7 +233,22 @@ def _compact_batch(
         partition="part",
         bucket_by=feed.columns[0].name,
         buckets=buckets,
-    ) as written:
+    )
+
+
+def _settle(
+    pipeline: Pipeline,
+    batch: Sequence[RawHour],
+    finished: Callable[[], Staged],
+    scope: ExitStack,
+    published: Mapping[datetime, Partition],
+    run_id: str,
+) -> dict[datetime, HourResult]:
+    """Audit and publish what was written; hours that changed meanwhile are not published, nor answered."""
+    feed, settings = pipeline.feed, pipeline.settings
+    with scope:
+        written = finished()
+        hours = [raw.hour for raw in batch]
         audit = pipeline.athena.query(compaction_sql.audit_select(feed, settings, hours, written.table))
         files = staging.outputs(pipeline, written)
     rows = {row["part"]: row for row in audit.rows}

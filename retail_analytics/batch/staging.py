@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from retail_analytics.resources import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_s3 import S3Client
 
@@ -69,10 +69,12 @@ class Staged:
 
 
 @contextmanager
-def staged(
+def begun(
     pipeline: Pipeline, root: str, name: str, select: str, partition: str, bucket_by: str, buckets: int = 1
-) -> Iterator[Staged]:
-    """Write a SELECT by CTAS; the temporary table lives as long as the ``with`` block.
+) -> Iterator[Callable[[], Staged]]:
+    """Begin to write a SELECT by CTAS; what this gives waits until it is written.
+
+    The temporary table lives as long as the ``with`` block, and so does the CTAS.
 
     Args:
         pipeline: The feed and its clients.
@@ -84,7 +86,8 @@ def staged(
         buckets: Files a partition; one keeps a small hour in one file, where Athena would spread it.
 
     Raises:
-        AthenaError: The CTAS failed. What it left behind is swept with the abandoned locations.
+        AthenaError: From the wait, too: the CTAS failed. What it left behind is swept with the abandoned
+            locations.
     """
     attempt = uuid.uuid4().hex[:12]
     table = f"tmp_{pipeline.feed.name}_{attempt}"
@@ -101,10 +104,19 @@ def staged(
         )
     )
     try:
-        execution = pipeline.athena.execute(f"CREATE TABLE {quoted} WITH ({properties}) AS\n{select}")
-        yield Staged(quoted, location, partition, execution)
+        with pipeline.athena.begun(f"CREATE TABLE {quoted} WITH ({properties}) AS\n{select}") as ended:
+            yield lambda: Staged(quoted, location, partition, ended())
     finally:
         _drop(pipeline, table)
+
+
+@contextmanager
+def staged(
+    pipeline: Pipeline, root: str, name: str, select: str, partition: str, bucket_by: str, buckets: int = 1
+) -> Iterator[Staged]:
+    """Write a SELECT by CTAS, to its end: :func:`begun`, and waited for."""
+    with begun(pipeline, root, name, select, partition, bucket_by, buckets) as finished:
+        yield finished()
 
 
 def outputs(pipeline: Pipeline, written: Staged) -> dict[str, Output]:

@@ -135,9 +135,7 @@ class Demo:
         first = hours.first_hour(feed, settings)
         history = report.measure_history(pipeline, loaded.records, indexed, first, closed)
         problems = [*report.find_problems(history, live), *report.failed_checks(evaluations)]
-        return report.Report(
-            feed.name, history, live, report.outcomes(evaluations), problems, clock.seconds
-        )
+        return report.Report(feed.name, history, live, report.outcomes(evaluations), problems, clock.seconds)
 
     def _load(
         self, deployment: LocalDeployment, path: Path, now: datetime, clock: Clock

@@ -10,19 +10,21 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyathena
 from dagster import ConfigurableResource
+from pyathena.cursor import Cursor
 from pyathena.error import DatabaseError, OperationalError
+from pyathena.model import AthenaQueryExecution
 from pyathena.util import RetryConfig
 
 from retail_analytics.resources.clients import CONFIG, session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from pyathena.cursor import Cursor
+    from pyathena.connection import Connection
 
     from retail_analytics.settings import Settings
 
@@ -107,14 +109,39 @@ class AthenaResource(ConfigurableResource):  # type: ignore[type-arg]
         with self._executed(sql, parameters) as cursor:
             return QueryResult(_execution(cursor), list(_rows(cursor)))
 
-    def execute(self, sql: str, parameters: Sequence[str] = ()) -> Execution:
+    def execute(self, sql: str) -> Execution:
         """Run a statement for its effect.
 
         Raises:
             AthenaError: It failed, was cancelled, or took longer than ``timeout_seconds``.
         """
-        with self._executed(sql, parameters) as cursor:
-            return _execution(cursor)
+        with self.begun(sql) as ended:
+            return ended()
+
+    @contextmanager
+    def begun(self, sql: str) -> Iterator[Callable[[], Execution]]:
+        """Start a statement for its effect; what this gives waits for its end.
+
+        The statement runs beside what the ``with`` block does until then. One that nobody has waited for when
+        the block ends is cancelled.
+
+        Raises:
+            AthenaError: From the start or the wait: it failed, was cancelled, or took longer than
+                ``timeout_seconds``.
+        """
+        with self._connected() as connection:
+            cursor: _Begun = connection.cursor(_Begun)
+            with _explained(cursor):
+                query_id = cursor.begin(sql)
+
+            def ended() -> Execution:
+                with _explained(cursor):
+                    return cursor.end(query_id)
+
+            try:
+                yield ended
+            finally:
+                _cancel(cursor)
 
     def rows(self, sql: str, parameters: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         """Run a statement and stream its rows, page by page.
@@ -127,7 +154,23 @@ class AthenaResource(ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def _executed(self, sql: str, parameters: Sequence[str]) -> Iterator[Cursor]:
-        with pyathena.connect(
+        with self._connected() as connection:
+            cursor = connection.cursor()
+            try:
+                with _explained(cursor):
+                    cursor.execute(
+                        sql,
+                        parameters=list(parameters) or None,
+                        paramstyle="qmark" if parameters else None,
+                    )
+            except BaseException:
+                # Dagster's interrupt is no KeyboardInterrupt, so pyathena would leave the query running.
+                _cancel(cursor)
+                raise
+            yield cursor
+
+    def _connected(self) -> Connection[Cursor]:
+        return pyathena.connect(
             session=session(self.region),
             region_name=self.region,
             work_group=self.workgroup,
@@ -137,26 +180,46 @@ class AthenaResource(ConfigurableResource):  # type: ignore[type-arg]
             config=CONFIG,
             on_poll=_Patience(self.timeout_seconds),
             retry_config=RetryConfig(exceptions=THROTTLING_CODES, attempt=8, max_delay=30),
-        ) as connection:
-            cursor = connection.cursor()
-            try:
-                cursor.execute(
-                    sql,
-                    parameters=list(parameters) or None,
-                    paramstyle="qmark" if parameters else None,
-                )
-            except BaseException as error:
-                # Dagster's interrupt is no KeyboardInterrupt, so pyathena would leave the query running.
-                self._cancel(cursor)
-                if isinstance(error, DatabaseError | OperationalError | TimeoutError):
-                    raise AthenaError(f"{error} (query {cursor.query_id})") from error
-                raise
-            yield cursor
+        )
 
-    @staticmethod
-    def _cancel(cursor: Cursor) -> None:
-        if cursor.query_id and cursor.state not in ("SUCCEEDED", "FAILED", "CANCELLED"):
-            cursor.cancel()
+
+class _Begun(Cursor):
+    """pyathena's cursor, with the start of a statement and the wait for its end apart."""
+
+    _last: AthenaQueryExecution | None = None
+
+    def begin(self, sql: str) -> str:
+        self.query_id = self._execute(sql)
+        return self.query_id
+
+    def end(self, query_id: str) -> Execution:
+        found = cast("AthenaQueryExecution", self._poll(query_id))
+        self._last = found
+        if found.state != AthenaQueryExecution.STATE_SUCCEEDED:
+            raise OperationalError(found.state_change_reason)
+        return Execution(
+            query_id=query_id,
+            scanned_bytes=found.data_scanned_in_bytes or 0,
+            seconds=(found.total_execution_time_in_millis or 0) / 1000,
+        )
+
+    @property
+    def state(self) -> str | None:
+        """The state that was last seen; None before the end."""
+        return self._last.state if self._last else None
+
+
+@contextmanager
+def _explained(cursor: Cursor) -> Iterator[None]:
+    try:
+        yield
+    except (DatabaseError, OperationalError, TimeoutError) as error:
+        raise AthenaError(f"{error} (query {cursor.query_id})") from error
+
+
+def _cancel(cursor: Cursor) -> None:
+    if cursor.query_id and cursor.state not in AthenaQueryExecution.TERMINAL_STATES:
+        cursor.cancel()
 
 
 class _Patience:

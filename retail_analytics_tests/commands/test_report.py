@@ -91,4 +91,7 @@ def test_a_failed_check_says_what_it_found() -> None:
     well = dg.AssetCheckEvaluation(key, "not_held", passed=True, metadata={}, description="All is well.")
     ill = dg.AssetCheckEvaluation(key, "raw_arrives", passed=False, metadata={}, description="3 hours.")
     assert failed_checks([well, ill]) == ["retail_trans/raw: raw_arrives: 3 hours."]
-    assert outcomes([well, ill]) == {"retail_trans/raw: not_held": True, "retail_trans/raw: raw_arrives": False}
+    assert outcomes([well, ill]) == {
+        "retail_trans/raw: not_held": True,
+        "retail_trans/raw: raw_arrives": False,
+    }

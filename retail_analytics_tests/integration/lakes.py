@@ -20,7 +20,8 @@ from retail_analytics.resources.athena import AthenaResource
 from retail_analytics.resources.clients import glue_client, s3_client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pytest
@@ -97,9 +98,9 @@ class CountingAthena(AthenaResource):
         self._statements.append(sql)
         return super().query(sql, parameters)
 
-    def execute(self, sql: str, parameters: Sequence[str] = ()) -> Execution:
+    def begun(self, sql: str) -> AbstractContextManager[Callable[[], Execution]]:
         self._statements.append(sql)
-        return super().execute(sql, parameters)
+        return super().begun(sql)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from retail_analytics.resources.athena import Execution
     from retail_analytics_tests.integration.lakes import Deployment
 
 HOURS = 25
@@ -75,13 +74,13 @@ def command(
 def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The CTAS that anybody gives Athena."""
     given: list[str] = []
-    honest = AthenaResource.execute
+    honest = AthenaResource.begun
 
-    def execute(self: AthenaResource, sql: str, parameters: Any = ()) -> Execution:
+    def begun(self: AthenaResource, sql: str) -> Any:
         given.append(sql)
-        return honest(self, sql, parameters)
+        return honest(self, sql)
 
-    monkeypatch.setattr(AthenaResource, "execute", execute)
+    monkeypatch.setattr(AthenaResource, "begun", begun)
     return given
 
 
@@ -133,22 +132,20 @@ class Interruption:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: str, after: int = 0) -> None:
         self.query = ""
         waits = athena_module._Patience.__call__
-        honest = AthenaResource.execute
+        honest = AthenaResource.begun
         left = [after]
-        due = [False]
 
-        def execute(made: AthenaResource, sql: str, parameters: Any = ()) -> Execution:
-            if at in sql and not self.query:
-                due[0], left[0] = not left[0], left[0] - 1
-            return honest(made, SLOW if due[0] else sql, parameters)
+        def begun(made: AthenaResource, sql: str) -> Any:
+            left[0] -= at in sql
+            return honest(made, SLOW if at in sql and left[0] == -1 else sql)
 
         def wait(patience: Any, execution: Any) -> None:
-            if due[0] and execution.state == "RUNNING":
-                due[0], self.query = False, execution.query_id
+            if execution.query == SLOW and execution.state == "RUNNING" and not self.query:
+                self.query = execution.query_id
                 os.kill(os.getpid(), signal.SIGINT)
             waits(patience, execution)
 
-        monkeypatch.setattr(AthenaResource, "execute", execute)
+        monkeypatch.setattr(AthenaResource, "begun", begun)
         monkeypatch.setattr(athena_module._Patience, "__call__", wait)
 
     def state(self) -> str:

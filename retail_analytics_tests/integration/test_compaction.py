@@ -177,9 +177,9 @@ class Meddling(AthenaResource):
         self._before(sql)
         return self._answer(super().query(sql, parameters))
 
-    def execute(self, sql: str, parameters: Any = ()) -> Any:
+    def begun(self, sql: str) -> Any:
         self._before(sql)
-        return super().execute(sql, parameters)
+        return super().begun(sql)
 
 
 def meddled(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -18,7 +19,10 @@ from retail_analytics_tests.integration.lakes import HOUR, later, line
 from retail_analytics_tests.integration.test_automation import ranges, requested, run_request, run_requests
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from retail_analytics.batch.why import Explanation
+    from retail_analytics.resources.athena import Execution
     from retail_analytics_tests.integration.lakes import Deployment, Lake
 
 
@@ -117,18 +121,20 @@ def test_results_are_given_as_soon_as_they_are_facts(lake: Lake, monkeypatch: py
 
 
 def breaking(monkeypatch: pytest.MonkeyPatch, error: BaseException, after: int) -> None:
-    """Let so many CTAS through, and then none."""
-    honest = AthenaResource.execute
+    """Let so many CTAS come to their end, and then none."""
+    honest = AthenaResource.begun
     writes: list[str] = []
 
-    def execute(self: AthenaResource, sql: str, parameters: Any = ()) -> Any:
-        if sql.startswith("CREATE TABLE"):
-            writes.append(sql)
-            if len(writes) > after:
-                raise error
-        return honest(self, sql, parameters)
+    def broken() -> Execution:
+        raise error
 
-    monkeypatch.setattr(AthenaResource, "execute", execute)
+    @contextmanager
+    def begun(self: AthenaResource, sql: str) -> Iterator[Callable[[], Execution]]:
+        writes.append(sql)
+        with honest(self, sql) as ended:
+            yield ended if len(writes) <= after else broken
+
+    monkeypatch.setattr(AthenaResource, "begun", begun)
 
 
 @pytest.mark.parametrize(
