@@ -10,8 +10,8 @@ the statements (``compaction_sql.py``), the audit's judgement (``audit.py``), th
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
+from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ __all__ = ["MOST_BYTES", "Counts", "HourResult", "batches", "compact", "compact_
 MOST_BYTES = 20 * 1024**3
 """Raw bytes that one CTAS reads at the most, so that it ends well inside Athena's time limit."""
 
+_AHEAD = 1  # batches that are written while one is audited: Athena runs, or queues, them beside it
 _ATTEMPTS = 4
 _JSON_TO_PARQUET = 0.2  # Parquet's bytes to JSON's, measured on the retail month; only sizes files
 
@@ -203,17 +204,16 @@ def _changed_meanwhile(pipeline: Pipeline, done: Sequence[RawHour]) -> dict[date
 def _compact_batches(
     pipeline: Pipeline, look: _Look, run_id: str
 ) -> Iterator[tuple[list[RawHour], dict[datetime, HourResult]]]:
-    """Batch by batch, with the results; each is written while the one before it is audited and published."""
+    """Batch by batch, with the results; the next ones are written while one is audited and published."""
     with ExitStack() as under_way:  # an error or an interruption cancels what is
-        written: tuple[list[RawHour], Callable[[], Staged], ExitStack] | None = None
-        for each in itertools.chain(batches(look.todo, pipeline.settings.target_file_bytes), [None]):
-            writing = None
-            if each is not None:
-                scope = under_way.enter_context(ExitStack())
-                writing = each[0], scope.enter_context(_write(pipeline, *each)), scope
-            if written is not None:
-                yield written[0], _settle(pipeline, *written, look.published, run_id)
-            written = writing
+        begun: deque[tuple[list[RawHour], Callable[[], Staged], ExitStack]] = deque()
+        for batch, buckets in batches(look.todo, pipeline.settings.target_file_bytes):
+            scope = under_way.enter_context(ExitStack())
+            begun.append((batch, scope.enter_context(_write(pipeline, batch, buckets)), scope))
+            if len(begun) > _AHEAD:
+                yield begun[0][0], _settle(pipeline, *begun.popleft(), look.published, run_id)
+        while begun:
+            yield begun[0][0], _settle(pipeline, *begun.popleft(), look.published, run_id)
 
 
 def _write(

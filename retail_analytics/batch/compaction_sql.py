@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retail_analytics.lake.hours import hours_predicate
+from retail_analytics.lake.hours import hours_predicate, part
 from retail_analytics.lake.tables import lines_table
 from retail_analytics.resources import sql
 
@@ -90,12 +90,13 @@ def rejects_audit_select(written: str) -> str:
     return sql.statement(_STATEMENTS / "rejects_audit.sql", written=written)
 
 
-def _over_ranked(name: str, feed: Feed, settings: Settings, hours: Iterable[datetime], **places: str) -> str:
+def _over_ranked(name: str, feed: Feed, settings: Settings, hours: Sequence[datetime], **places: str) -> str:
     """A statement over ``ranked``; all of them begin with the same words."""
     ranked = sql.statement(
         _STATEMENTS / "ranked.sql",
         source=sql.table(settings.database, lines_table(feed, settings).name),
         hours=hours_predicate(hours),
+        parts=_listed(_part(hour) for hour in hours),
         values=_listed(f"json_extract(doc, {_path(key)}) AS {_j(key)}" for key in _known(feed)),
         record_id=f"nullif({_scalar(feed.record_id)}, '')" if feed.record_id else "CAST(NULL AS varchar)",
         texts=_listed(f"{_scalar(column.source)} AS {_t(column)}" for column in feed.columns),
@@ -106,6 +107,11 @@ def _over_ranked(name: str, feed: Feed, settings: Settings, hours: Iterable[date
         first_copy=_first_copy(feed),
     )
     return sql.statement(_STATEMENTS / f"{name}.sql", ranked=ranked, **places)
+
+
+def _part(hour: datetime) -> str:
+    """An hour with what its partitions are called: a word that is formatted once, not once a record."""
+    return f"({sql.text(part(hour))}, {hour.year}, {hour.month}, {hour.day}, {hour.hour})"
 
 
 def _listed(parts: Iterable[str]) -> str:

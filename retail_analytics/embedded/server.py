@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import faulthandler
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -331,6 +332,7 @@ def main(path: str) -> int:
         report({"error": f"{type(error).__name__}: {error}."})
         return 1
     LOG.info("cloud %s serves at %s", address.id, address.endpoint_url)
+    gc.freeze()  # collections look at what requests make, not again and again at what stays
     asked = hear_signals()  # before anybody knows that there is something to end
     report({"ready": address.id})
     await_end(asked, configuration)

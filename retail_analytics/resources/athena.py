@@ -34,7 +34,8 @@ THROTTLING_CODES = ("ThrottlingException", "TooManyRequestsException")
 # pyathena logs a failed call with its whole trace, and raises it; once is enough.
 logging.getLogger("pyathena").setLevel(logging.CRITICAL)
 
-_FIRST_WAIT_SECONDS = 0.02
+_WAIT_SHARE = 0.1  # of the time so far: an end is heard of at most so much late
+_SHORTEST_WAIT_SECONDS = 0.02
 _LONGEST_WAIT_SECONDS = 2.0
 _PENDING = ("QUEUED", "RUNNING")
 
@@ -223,23 +224,22 @@ def _cancel(cursor: Cursor) -> None:
 
 
 class _Patience:
-    """Waits between two looks at a query: short first, longer later, and not for ever."""
+    """Waits between two looks at a query: the longer, the longer it runs, and not for ever."""
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout = timeout_seconds
-        self._deadline = time.monotonic() + timeout_seconds
-        self._wait = _FIRST_WAIT_SECONDS
+        self._begun = time.monotonic()
 
     def __call__(self, execution: Any) -> None:
         if execution.state not in _PENDING:
             return
-        if time.monotonic() > self._deadline:
+        waited = time.monotonic() - self._begun
+        if waited > self._timeout:
             raise TimeoutError(
                 f"Athena had not finished after {self._timeout:.0f} s and was cancelled;"
                 " RETAIL_QUERY_TIMEOUT_SECONDS allows more."
             )
-        time.sleep(self._wait)
-        self._wait = min(self._wait * 1.5, _LONGEST_WAIT_SECONDS)
+        time.sleep(min(max(waited * _WAIT_SHARE, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS))
 
 
 def _execution(cursor: Cursor) -> Execution:

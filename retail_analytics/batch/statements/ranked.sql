@@ -2,12 +2,18 @@
 -- "reason" says why a record cannot be taken; good records and blank lines have none. Blank lines are no
 -- records, but they are among the rows: an hour that the audit does not see at all is then one that has no
 -- byte, or a fault.
-WITH lines AS (
+WITH parts (part, part_year, part_month, part_day, part_hour) AS (
+    VALUES
+        {parts}
+),
+-- Partitions are pruned by the condition; the join only says what each hour is called.
+lines AS (
     SELECT
         coalesce(line, '\N') AS line,
         "$path" AS source_object,
-        format('%04d-%02d-%02d-%02d', year, month, day, hour) AS part
+        part
     FROM {source}
+    JOIN parts ON part_year = year AND part_month = month AND part_day = day AND part_hour = hour
     WHERE {hours}
 ),
 parsed AS (

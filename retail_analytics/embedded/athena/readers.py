@@ -63,7 +63,9 @@ def _read_parquet(table: Table, copies: Sequence[CachedObject]) -> str:
         else _null(column)
         for column in table.columns
     ]
-    source = f"read_parquet({files_of(copies)}, union_by_name=true, {BY_OBJECT})"
+    # DuckDB opens every file for a union; one is enough where all have the same columns.
+    union = len({tuple(copy.parquet_fields.values()) for copy in copies}) > 1
+    source = f"read_parquet({files_of(copies)}, union_by_name={str(union).lower()}, {BY_OBJECT})"
     return f"SELECT {', '.join([OBJECT_FOLDER, *columns])} FROM {source}"
 
 

@@ -89,6 +89,7 @@ class Verdicts:
 
     _MOST = 2000
     _SAME_IN_LIST = re.compile(r"(''|\b1(?:\.0)?(?:e0)?)(?:, \1)+")
+    _SAME_IN_VALUES = re.compile(r"(\((?:''|1|, )+\))(?:, \1)+")
     _SAME_IN_OR = re.compile(r"(\((?:[^()]|\([^()]*\))*\))(?: OR \1)+")
     _TOKEN = re.compile(r"""("(?:[^"]|"")*")|'(?:[^']|'')*'|\b\d+(\.\d+)?(?:[eE]([+-]?\d+))?\b""")
 
@@ -120,6 +121,7 @@ class Verdicts:
             return "1" + (".0" if fraction else "") + ("e0" if exponent else "")
 
         outline = cls._SAME_IN_LIST.sub(r"\1", cls._TOKEN.sub(kind, sql))
+        outline = cls._SAME_IN_VALUES.sub(r"\1", outline)
         return cls._SAME_IN_OR.sub(r"\1", outline)
 
 
