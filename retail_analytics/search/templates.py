@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Lucene refuses a term of more than 32,766 bytes; a character has at most four.
 _LONGEST_KEYWORD = 8191
+_SLOW = {"warn": "1s"}  # a shard's part of a search, or one document: what the slow logs hold
 
 _MAPPING: dict[Kind, dict[str, Any]] = {
     "text": {"type": "keyword", "ignore_above": _LONGEST_KEYWORD},
@@ -92,7 +93,16 @@ def index_template(feed: Feed) -> dict[str, Any]:
         "priority": 100,
         "template": {
             "settings": {
-                "index": {"number_of_shards": 1, "number_of_replicas": 0, "auto_expand_replicas": "0-1"}
+                "index": {
+                    "number_of_shards": 1,
+                    "number_of_replicas": 0,
+                    "auto_expand_replicas": "0-1",
+                    # Without a threshold the domain's slow logs stay empty.
+                    "search": {
+                        "slowlog": {"threshold": {"query": {"warn": _SLOW}, "fetch": {"warn": _SLOW}}}
+                    },
+                    "indexing": {"slowlog": {"threshold": {"index": _SLOW}}},
+                }
             },
             "mappings": {"dynamic": "false", "properties": properties(feed)},
             "aliases": {alias: {}},

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from retail_analytics.resources.athena import Execution, QueryResult
     from retail_analytics.settings import Settings
 
+# A statement that takes for ever.
+SLOW = (
+    "SELECT sum(x * y) FROM UNNEST(sequence(1, 9000)) AS t(x) CROSS JOIN UNNEST(sequence(1, 9000)) AS u(y)"
+    " CROSS JOIN UNNEST(sequence(1, 50)) AS v(z)"
+)
 HOUR = datetime(2010, 12, 1, 8, tzinfo=UTC)
 HOME_FILE = files("retail_analytics.commands") / "dagster.local.yaml"
 

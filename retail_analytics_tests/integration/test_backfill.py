@@ -17,7 +17,7 @@ from retail_analytics.batch import staging
 from retail_analytics.commands.backfill import run_backfill
 from retail_analytics.resources import athena as athena_module
 from retail_analytics.resources.athena import AthenaResource
-from retail_analytics_tests.integration.lakes import make_dagster_home
+from retail_analytics_tests.integration.lakes import SLOW, make_dagster_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from retail_analytics_tests.integration.lakes import Deployment
 
 HOURS = 25
-SLOW = (
-    "SELECT sum(x * y) FROM UNNEST(sequence(1, 9000)) AS t(x) CROSS JOIN UNNEST(sequence(1, 9000)) AS u(y)"
-    " CROSS JOIN UNNEST(sequence(1, 50)) AS v(z)"
-)
 
 
 class Command:

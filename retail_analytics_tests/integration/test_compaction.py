@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from retail_analytics.batch import compaction
+from retail_analytics.batch import compaction, staging
 from retail_analytics.batch.state import hour_states
 from retail_analytics.lake import hours, tables
-from retail_analytics.resources.athena import AthenaResource
+from retail_analytics.resources.athena import AthenaError, AthenaResource
 from retail_analytics_tests.integration.lakes import HOUR, body, later, line
 
 if TYPE_CHECKING:
@@ -380,3 +381,34 @@ def test_people_read_the_raw_hour_and_compaction_reads_the_same(lake: Lake) -> N
         f"s3://{lake.settings.bucket}/{hours.prefix(lake.feed, HOUR)}"
     ]
     assert len(lake.select("lines", "line", hours.hours_predicate([HOUR]))) == 2
+
+
+def test_a_batch_is_written_while_the_one_before_it_is_audited(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "MOST_PARTITIONS", 1)
+    for number in range(3):
+        lake.put(later(number), [line(number)])
+    given: list[str] = []
+    compaction.compact(meddled(lake, lambda sql: given.append(sql.split()[0])), [later(n) for n in range(3)])
+    assert given == ["CREATE", "CREATE", "WITH", "CREATE", "WITH", "WITH"]
+    assert lake.compacted_ids(*(later(number) for number in range(3))) == ids(0, 1, 2)
+
+
+def test_a_failing_audit_takes_the_write_beside_it_along(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "MOST_PARTITIONS", 1)
+    for number in range(3):
+        lake.put(later(number), [line(number)])
+
+    audits = itertools.count(1)
+
+    def fail(sql: str) -> None:
+        if sql.startswith("WITH") and next(audits) == 2:
+            raise AthenaError("the query ran out of memory")
+
+    with pytest.raises(AthenaError):
+        compaction.compact(meddled(lake, fail), [later(number) for number in range(3)])
+    assert lake.compacted_ids(*(later(number) for number in range(3))) == ids(0)
+    assert lake.glue.get_tables(DatabaseName=lake.settings.database, Expression="tmp_.*")["TableList"] == []
+    compaction.compact(lake.pipeline, [later(number) for number in range(3)])
+    assert lake.compacted_ids(*(later(number) for number in range(3))) == ids(0, 1, 2)

@@ -128,6 +128,20 @@ def test_a_verdict_is_of_lists_and_ors_of_whatever_length(other: str, known: boo
     assert verdicts.knows(other, SHAPES) is known
 
 
+@pytest.mark.parametrize(
+    ("other", "known"),
+    [
+        ("SELECT 1 FROM (VALUES ('a', 2026, 1)) AS t(a, b, c)", True),
+        ("SELECT 1 FROM (VALUES ('a', 2026, 1), ('b', 2026, 2), ('c', 2026, 3)) AS t(a, b, c)", True),
+        ("SELECT 1 FROM (VALUES ('a', 2026, 1), (2026, 'b', 2)) AS t(a, b, c)", False),
+    ],
+)
+def test_a_verdict_is_of_as_many_rows_of_values_as_there_are(other: str, known: bool) -> None:
+    verdicts = Verdicts()
+    verdicts.note("SELECT 1 FROM (VALUES ('x', 2025, 9), ('y', 2025, 10)) AS t(a, b, c)", SHAPES)
+    assert verdicts.knows(other, SHAPES) is known
+
+
 def test_names_in_quotes_are_no_literals_whatever_they_hold() -> None:
     verdicts = Verdicts()
     verdicts.note("""SELECT "it's" FROM t WHERE "a" = 'x'""", SHAPES)
