@@ -110,35 +110,29 @@ def test_a_verdict_is_of_queries_that_differ_in_values_alone(other: str, known: 
     assert not verdicts.knows(other, None)
 
 
+LISTS = "SELECT 1 FROM t WHERE ((d = 1 AND h IN (1, 2)) OR (d = 2 AND h IN (0)))"
+ROWS = "SELECT 1 FROM (VALUES ('x', 2025, 9), ('y', 2025, 10)) AS t(a, b, c)"
+
+
 @pytest.mark.parametrize(
-    ("other", "known"),
+    ("noted", "other", "known"),
     [
-        ("SELECT 1 FROM t WHERE ((d = 7 AND h IN (1, 2, 3)))", True),
+        (LISTS, "SELECT 1 FROM t WHERE ((d = 7 AND h IN (1, 2, 3)))", True),
         (
+            LISTS,
             "SELECT 1 FROM t WHERE ((d = 7 AND h IN (1)) OR (d = 8 AND h IN (2, 3)) OR (d = 9 AND h IN (4)))",
             True,
         ),
-        ("SELECT 1 FROM t WHERE ((d = 7 AND h IN (1, '2')) OR (d = 8 AND h IN (2)))", False),
-        ("SELECT 1 FROM t WHERE ((d = 7 AND h IN (1)) OR (e = 8 AND h IN (2)))", False),
+        (LISTS, "SELECT 1 FROM t WHERE ((d = 7 AND h IN (1, '2')) OR (d = 8 AND h IN (2)))", False),
+        (LISTS, "SELECT 1 FROM t WHERE ((d = 7 AND h IN (1)) OR (e = 8 AND h IN (2)))", False),
+        (ROWS, "SELECT 1 FROM (VALUES ('a', 2026, 1)) AS t(a, b, c)", True),
+        (ROWS, "SELECT 1 FROM (VALUES ('a', 6, 1), ('b', 6, 2), ('c', 6, 3)) AS t(a, b, c)", True),
+        (ROWS, "SELECT 1 FROM (VALUES ('a', 2026, 1), (2026, 'b', 2)) AS t(a, b, c)", False),
     ],
 )
-def test_a_verdict_is_of_lists_and_ors_of_whatever_length(other: str, known: bool) -> None:
+def test_a_verdict_is_of_lists_ors_and_values_of_whatever_length(noted: str, other: str, known: bool) -> None:
     verdicts = Verdicts()
-    verdicts.note("SELECT 1 FROM t WHERE ((d = 1 AND h IN (1, 2)) OR (d = 2 AND h IN (0)))", SHAPES)
-    assert verdicts.knows(other, SHAPES) is known
-
-
-@pytest.mark.parametrize(
-    ("other", "known"),
-    [
-        ("SELECT 1 FROM (VALUES ('a', 2026, 1)) AS t(a, b, c)", True),
-        ("SELECT 1 FROM (VALUES ('a', 2026, 1), ('b', 2026, 2), ('c', 2026, 3)) AS t(a, b, c)", True),
-        ("SELECT 1 FROM (VALUES ('a', 2026, 1), (2026, 'b', 2)) AS t(a, b, c)", False),
-    ],
-)
-def test_a_verdict_is_of_as_many_rows_of_values_as_there_are(other: str, known: bool) -> None:
-    verdicts = Verdicts()
-    verdicts.note("SELECT 1 FROM (VALUES ('x', 2025, 9), ('y', 2025, 10)) AS t(a, b, c)", SHAPES)
+    verdicts.note(noted, SHAPES)
     assert verdicts.knows(other, SHAPES) is known
 
 
