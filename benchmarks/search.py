@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from retail_analytics.feeds import Feed
 
 _SEED = 20101201
-_RECORDS = 10_000
+_RECORDS = 50_000
 _ROUNDS = 7
 _EVENT_RECORDS = 2_000
 _PUBLISHED_BATCH = 100

@@ -98,9 +98,7 @@ def index_template(feed: Feed) -> dict[str, Any]:
                     "number_of_replicas": 0,
                     "auto_expand_replicas": "0-1",
                     # Without a threshold the domain's slow logs stay empty.
-                    "search": {
-                        "slowlog": {"threshold": {"query": {"warn": _SLOW}, "fetch": {"warn": _SLOW}}}
-                    },
+                    "search": {"slowlog": {"threshold": {"query": _SLOW, "fetch": _SLOW}}},
                     "indexing": {"slowlog": {"threshold": {"index": _SLOW}}},
                 }
             },
