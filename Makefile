@@ -68,7 +68,7 @@ asset-checks: $(STAMP) ## every asset check, against the deployment that the env
 bench-ingest: $(STAMP) ## figures of the producer and of put-to-compacted, to benchmarks/results/ingest.json
 	@$(BIN)/python -m benchmarks.ingest
 
-bench-search: $(STAMP) ## figures of the search stage, to benchmarks/results/search.json; URL= measures another server
+bench-search: $(STAMP) ## figures of the search stage beside a real OpenSearch, to benchmarks/results/search.json; URL= another server
 	@$(BIN)/python -m benchmarks.search $(if $(URL),--url $(URL))
 
 opensearch: $(STAMP) ## a real OpenSearch node on 127.0.0.1:9201 (PORT=), its data in .retail/opensearch; Ctrl-C ends it

@@ -1,6 +1,6 @@
 """``python -m benchmarks.search``: how fast records reach the index, and what a look at its health costs.
 
-``handler_to_bulk_loop``: documents a second of the upsert handler, called with one Kinesis event of 2,000
+``handler_to_bulk_loop``: documents a second of the upsert handler, called with one Kinesis event of 5,000
 records after the other as Lambda would, beside a bare ``helpers.parallel_bulk`` loop with its defaults.
 ``handler_to_published_way``: beside one refreshing bulk for each batch of 100 records, which is how the
 handler of the notes writes. ``health_400_to_1_indices_ratio``: the time of one look at the index' health with
@@ -12,9 +12,10 @@ a line and correct its date, where the handler decodes, checks each field, looks
 for each item. They begin in turns, and a figure is the median of the rounds' ratios, so that a busy machine
 slows all of them.
 
-The server is osmem-server, of this process' own, with bulks of the size that the embedded cloud sets;
-``--url`` measures against another one, such as that of ``make opensearch``, whose indices called
-``bench_search…`` are removed before and after.
+The server is a real OpenSearch of this process' own, fetched once; where that cannot be fetched, or with
+``--osmem``, it is osmem-server with bulks of the size that the embedded cloud sets. A refresh costs that one
+nothing, so that the published way is no slower there than its many bulks. ``--url`` measures against another
+server, whose indices called ``bench_search…`` are removed before and after.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,11 +43,12 @@ from retail_analytics.embedded.opensearch import SearchServer
 from retail_analytics.feeds import get_feed
 from retail_analytics.ingest.sources import live_records
 from retail_analytics.search.documents import DocumentMaker
-from retail_analytics.search.environment import document_rules, search_of, template_name
+from retail_analytics.search.environment import EVENT_RECORDS, document_rules, search_of, template_name
 from retail_analytics.search.handler_settings import DEFAULT_BULK_DOCUMENTS
 from retail_analytics.search.health import read_health
 from retail_analytics.search.templates import ensure_template
 from retail_analytics.search.upsert_to_es import Handler, writer_for
+from retail_analytics_tests.search import single_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,31 +56,43 @@ if TYPE_CHECKING:
     from retail_analytics.feeds import Feed
 
 _SEED = 20101201
-_RECORDS = 50_000
 _ROUNDS = 7
-_EVENT_RECORDS = 2_000
 _PUBLISHED_BATCH = 100
 _BASE = "handler"
-_OSMEM_BULK_DOCUMENTS = 2_000  # the embedded cloud's ES_BULK_DOCUMENTS
 _HEALTH_LOOKS = 7
 _MONTHS = 400
 _SECONDS = 300.0
 _MEMORY_MEBIBYTES = 3 * 1024
 
 
+@dataclass(frozen=True)
+class _Server:
+    """A server to measure against.
+
+    Attributes:
+        url: Where it answers.
+        bulk_documents: How many documents the handler sends it at a time.
+        records: How many records a round has; a real server is warm after the first ten thousand or so.
+    """
+
+    url: str
+    bulk_documents: int = DEFAULT_BULK_DOCUMENTS
+    records: int = 50_000
+
+
 def main() -> int:
     """Measure, write ``results/search.json``, print the figures."""
     parser = argparse.ArgumentParser(description="Measure the search stage.")
-    parser.add_argument("--url", help="a server to measure against (default: an osmem-server of its own)")
+    parser.add_argument("--url", help="a server to measure against (default: a real OpenSearch of its own)")
+    parser.add_argument("--osmem", action="store_true", help="measure against osmem-server")
     options = parser.parse_args()
     feed = get_feed("retail_trans")
     feed = replace(feed, search=replace(search_of(feed), alias="bench_search"))
-    with _server(options.url) as url:
-        client = OpenSearch(url, max_retries=0, timeout=60, pool_maxsize=16)
+    with _server(options.url, osmem=options.osmem) as server:
+        client = OpenSearch(server.url, max_retries=0, timeout=60, pool_maxsize=16)
         said = client.info()["version"]
         try:
-            bulk_documents = DEFAULT_BULK_DOCUMENTS if options.url else _OSMEM_BULK_DOCUMENTS
-            seconds = _seconds(client, feed, bulk_documents)
+            seconds = _seconds(client, feed, server)
             health = _health(client, feed)
         finally:
             _clear(client, feed)
@@ -91,35 +105,48 @@ def main() -> int:
     path = harness.write_results("search", rounded)
     rows = {name: f"{value:.2f}" for name, value in rounded.items()}
     for name, each in seconds.items():
-        rows[f"  {name}"] = f"{_RECORDS / statistics.median(each):.0f} documents/s"
+        rows[f"  {name}"] = f"{server.records / statistics.median(each):.0f} documents/s"
     rows |= {f"  health of {months} indices": f"{s * 1000:.0f} ms" for months, s in health.items()}
     rows["  load of the machine"] = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    rows["  server"] = f"OpenSearch {said['number']}" if options.url else "osmem-server"
+    rows["  server"] = f"{said.get('distribution', 'server')} {said['number']} at {server.url}"
     print(harness.table(rows))
     print(f"Written to {path}.")
     return 0
 
 
 @contextmanager
-def _server(url: str | None) -> Iterator[str]:
+def _server(url: str | None, *, osmem: bool) -> Iterator[_Server]:
     if url:
-        yield url
+        yield _Server(url)
         return
-    with tempfile.TemporaryDirectory(prefix="bench-search-") as folder:
-        server = SearchServer.start(Path(folder), port=None, memory_mebibytes=_MEMORY_MEBIBYTES)
+    launch = None
+    if not osmem:
         try:
-            yield server.url
+            launch = single_node.fetch()
+        except single_node.FetchError as error:
+            print(f"Measuring against osmem-server: {error}", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="bench-search-") as folder:
+        running: single_node.Node | SearchServer
+        if launch is None:
+            running = SearchServer.start(Path(folder), port=None, memory_mebibytes=_MEMORY_MEBIBYTES)
+            server = _Server(running.url, bulk_documents=2_000, records=10_000)
+        else:
+            running = single_node.Node.start(launch, Path(folder))
+            server = _Server(running.url)
+        try:
+            yield server
         finally:
-            server.stop()
+            running.stop()
 
 
-def _seconds(client: OpenSearch, feed: Feed, bulk_documents: int) -> dict[str, list[float]]:
+def _seconds(client: OpenSearch, feed: Feed, server: _Server) -> dict[str, list[float]]:
     """Way to the seconds that it took in each round."""
     now = datetime.now(UTC)
-    lines = [record.data for record in itertools.islice(live_records(feed, _SEED, now=lambda: now), _RECORDS)]
+    made = live_records(feed, _SEED, now=lambda: now)
+    lines = [record.data for record in itertools.islice(made, server.records)]
     events = _events(lines)
     ways: dict[str, Callable[[], None]] = {
-        _BASE: lambda: _handler_way(client, feed, events, bulk_documents),
+        _BASE: lambda: _handler_way(client, feed, events, server.bulk_documents),
         "bulk loop": lambda: _bulk_loop(client, feed, lines),
         "published way": lambda: _published_way(client, feed, lines),
     }
@@ -130,24 +157,26 @@ def _seconds(client: OpenSearch, feed: Feed, bulk_documents: int) -> dict[str, l
     # One round to warm up: the server compiles, the client connects.
     for round_ in range(_ROUNDS + 1):
         for name in list(ways)[:: 1 if round_ % 2 else -1]:
-            spent = _timed(client, feed, name, ways[name], months={_index_of(feed, line) for line in lines})
+            spent = _timed(client, feed, name, ways[name], lines)
             if round_:
                 seconds[name].append(spent)
     return seconds
 
 
-def _timed(client: OpenSearch, feed: Feed, name: str, way: Callable[[], None], months: set[str]) -> float:
+def _timed(
+    client: OpenSearch, feed: Feed, name: str, way: Callable[[], None], lines: Sequence[bytes]
+) -> float:
     _clear(client, feed)
     ensure_template(client, feed)
-    for month in months:
+    for month in {_index_of(feed, line) for line in lines}:
         client.indices.create(index=month)
     begun = time.perf_counter()
     way()
     spent = time.perf_counter() - begun
     client.indices.refresh(index=search_of(feed).alias)
     held = client.count(index=search_of(feed).alias)["count"]
-    if held != _RECORDS:
-        raise harness.BenchmarkError(f"{name}: {held} of {_RECORDS} documents are in the index.")
+    if held != len(lines):
+        raise harness.BenchmarkError(f"{name}: {held} of {len(lines)} documents are in the index.")
     return spent
 
 
@@ -160,7 +189,7 @@ def _events(lines: Sequence[bytes]) -> list[dict[str, Any]]:
     """The lines as Lambda hands them over; making that is not the handler's work, and is not timed."""
     items = [_item(number, data) for number, data in enumerate(lines)]
     return [
-        {"Records": items[first : first + _EVENT_RECORDS]} for first in range(0, len(items), _EVENT_RECORDS)
+        {"Records": items[first : first + EVENT_RECORDS]} for first in range(0, len(items), EVENT_RECORDS)
     ]
 
 

@@ -27,6 +27,7 @@ from infra import access
 from infra.prefixes import UNHANDLED
 from retail_analytics.feeds import FEEDS
 from retail_analytics.search.environment import (
+    EVENT_RECORDS,
     HANDLER_FUNCTION,
     HANDLER_MODULE,
     dead_letter_prefix,
@@ -264,7 +265,7 @@ class SearchStack(Stack):
             function_name=function.function_name,
             event_source_arn=self._ingest.streams[feed.name].stream_arn,
             starting_position="TRIM_HORIZON",
-            batch_size=2000,
+            batch_size=EVENT_RECORDS,
             maximum_batching_window_in_seconds=1,
             parallelization_factor=1,  # a key's records stay in order
             bisect_batch_on_function_error=True,

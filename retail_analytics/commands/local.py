@@ -21,7 +21,12 @@ from retail_analytics.embedded.functions import FunctionSpec
 from retail_analytics.embedded.provision import provision
 from retail_analytics.feeds import FEEDS
 from retail_analytics.resources.opensearch import OpenSearchResource
-from retail_analytics.search.environment import HANDLER_FUNCTION, HANDLER_MODULE, handler_environment
+from retail_analytics.search.environment import (
+    EVENT_RECORDS,
+    HANDLER_FUNCTION,
+    HANDLER_MODULE,
+    handler_environment,
+)
 from retail_analytics.search.templates import ensure_template
 from retail_analytics.settings import Settings, format_hours
 
@@ -195,7 +200,7 @@ def handler(feed: Feed, settings: Settings) -> FunctionSpec:
         stream=feed.stream,
         # osmem-server's cost is by bulk; a real server takes several smaller ones side by side.
         environment=handler_environment(feed, settings) | {"ES_BULK_DOCUMENTS": "2000"},
-        batch_size=2000,
+        batch_size=EVENT_RECORDS,
         batch_window_seconds=1,
         bisect_batch_on_error=True,
         maximum_retry_attempts=10,

@@ -18,7 +18,7 @@ Environment (the first four are the notes'):
     DEAD_LETTER_BUCKET, DEAD_LETTER_PREFIX: where to set records aside. Without a bucket a record that can
         never succeed is given back as failed, for the event source mapping's own destination.
     ES_TEMPLATE: name of the index template that must be there before anything is written, or empty.
-    ES_BULK_DOCUMENTS: documents of a bulk at most. Default 250: four of them keep a server busy while the
+    ES_BULK_DOCUMENTS: documents of a bulk at most. Default 500: four of them keep a server busy while the
         next documents are made. A server whose cost is by bulk, as osmem-server's is, wants 2000.
 """
 
@@ -34,7 +34,7 @@ from retail_analytics.search.rules import DEFAULT_DATE_FORMATS, DocumentRules, F
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_BULK_DOCUMENTS = 250
+DEFAULT_BULK_DOCUMENTS = 500
 
 _KINDS = ("text", "integer", "long", "double", "boolean", "date")
 
