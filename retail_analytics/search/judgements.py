@@ -215,7 +215,7 @@ def write_latency(now: tuple[int, int], before: tuple[int, int] | None) -> Findi
     since = before if before is not None and before[0] <= now[0] and before[1] <= now[1] else (0, 0)
     documents, milliseconds = now[0] - since[0], now[1] - since[1]
     if now[0] and not now[1]:
-        return Finding("write_latency", "unknown", "this server does not time its writes")
+        return Finding("write_latency", "unknown", "this server timed no write, or too few to tell")
     if not documents:
         return Finding("write_latency", "ok", "nothing was written since the last look")
     each = milliseconds / documents
