@@ -195,7 +195,7 @@ def test_slow_searches_and_other_templates() -> None:
     ("now", "before", "level", "said"),
     [
         ((0, 0), None, "ok", "nothing was written"),
-        ((10, 0), None, "unknown", "does not time"),
+        ((10, 0), None, "unknown", "timed no write"),
         ((10, 20), None, "ok", "2.00 ms"),
         ((10, 20), (10, 20), "ok", "nothing was written"),
         ((20, 1020), (10, 20), "warning", "100.00 ms a document, over 10"),
