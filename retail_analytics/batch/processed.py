@@ -186,14 +186,15 @@ def _refresh_batch(
     """Write, audit and publish one batch of days."""
     reading = reading_of(pipeline, declared, inputs)
     made_from = {day: fingerprint(declared, found) for day, found in inputs.items()}
-    with staging.staged(
+    with staging.begun(
         pipeline,
         root=f"processed/{pipeline.feed.name}/{declared.name}/",
         name=hashlib.blake2b("".join(made_from.values()).encode(), digest_size=8).hexdigest(),
         select=processed_sql.processed_select(declared, reading),
         partition="event_day",
         bucket_by=declared.columns[0][0],
-    ) as written:
+    ) as finished:
+        written = finished()
         audit = pipeline.athena.query(processed_sql.audit_select(declared, reading, written.table))
         files = staging.outputs(pipeline, written)
     sizes = {key: output.size for key, output in files.items()}

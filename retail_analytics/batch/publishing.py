@@ -188,14 +188,15 @@ def _put_rejects(
     with_rejects = [result for result in good if result.counts.rejected]
     if not with_rejects:
         return None
-    with staging.staged(
+    with staging.begun(
         pipeline,
         root=f"rejects/{feed.name}/",
         name=hashlib.blake2b("".join(r.digest for r in good).encode(), digest_size=8).hexdigest(),
         select=compaction_sql.rejects_select(feed, settings, [result.hour for result in with_rejects]),
         partition="part",
         bucket_by="line",
-    ) as written:
+    ) as finished:
+        written = finished()
         audit = pipeline.athena.query(compaction_sql.rejects_audit_select(written.table))
         there = {row["part"]: row["rejected"] for row in audit.rows}
         missing = {

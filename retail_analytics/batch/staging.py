@@ -110,15 +110,6 @@ def begun(
         _drop(pipeline, table)
 
 
-@contextmanager
-def staged(
-    pipeline: Pipeline, root: str, name: str, select: str, partition: str, bucket_by: str, buckets: int = 1
-) -> Iterator[Staged]:
-    """Write a SELECT by CTAS, to its end: :func:`begun`, and waited for."""
-    with begun(pipeline, root, name, select, partition, bucket_by, buckets) as finished:
-        yield finished()
-
-
 def outputs(pipeline: Pipeline, written: Staged) -> dict[str, Output]:
     """What a staged write left for each partition value."""
     bucket = pipeline.settings.bucket
