@@ -198,11 +198,7 @@ class _Begun(Cursor):
         self._last = found
         if found.state != AthenaQueryExecution.STATE_SUCCEEDED:
             raise OperationalError(found.state_change_reason)
-        return Execution(
-            query_id=query_id,
-            scanned_bytes=found.data_scanned_in_bytes or 0,
-            seconds=(found.total_execution_time_in_millis or 0) / 1000,
-        )
+        return _execution(found)
 
     @property
     def state(self) -> str | None:
@@ -242,11 +238,11 @@ class _Patience:
         time.sleep(min(max(waited * _WAIT_SHARE, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS))
 
 
-def _execution(cursor: Cursor) -> Execution:
+def _execution(ended: Cursor | AthenaQueryExecution) -> Execution:
     return Execution(
-        query_id=cursor.query_id or "",
-        scanned_bytes=cursor.data_scanned_in_bytes or 0,
-        seconds=(cursor.total_execution_time_in_millis or 0) / 1000,
+        query_id=ended.query_id or "",
+        scanned_bytes=ended.data_scanned_in_bytes or 0,
+        seconds=(ended.total_execution_time_in_millis or 0) / 1000,
     )
 
 
