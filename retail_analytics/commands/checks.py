@@ -34,8 +34,7 @@ def run_checks() -> int:
         result = jobs.run_job(definitions, "asset_checks", instance)
         evaluations = result.get_asset_check_evaluations()
         for evaluation in sorted(evaluations, key=lambda each: (each.asset_key.path, each.check_name)):
-            name = f"{'/'.join(evaluation.asset_key.path)}: {evaluation.check_name}"
-            print(f"{verdict(evaluation)}  {name}  {evaluation.description or ''}".rstrip())
+            print(f"{verdict(evaluation)}  {named(evaluation)}  {evaluation.description or ''}".rstrip())
         broken = [] if result.success else jobs.failures_of(result)
         for failure in broken:
             print(f"FAILED  {failure}")
@@ -45,6 +44,11 @@ def run_checks() -> int:
         f" {counts['warning']} with a warning{f', {len(broken)} could not look' if broken else ''}."
     )
     return 0 if result.success and evaluations and not counts["FAILED"] else 1
+
+
+def named(evaluation: dg.AssetCheckEvaluation) -> str:
+    """A check's name, after its asset's."""
+    return f"{'/'.join(evaluation.asset_key.path)}: {evaluation.check_name}"
 
 
 def verdict(evaluation: dg.AssetCheckEvaluation) -> str:

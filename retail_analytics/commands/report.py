@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from retail_analytics.batch.processed_sql import days_predicate
 from retail_analytics.batch.state import hour_states
+from retail_analytics.commands.checks import named
 from retail_analytics.lake import hours as hours_
 from retail_analytics.lake import tables
 from retail_analytics.resources import sql
@@ -161,16 +162,12 @@ def find_problems(history: History, live: Live) -> list[str]:
 
 def outcomes(evaluations: Iterable[dg.AssetCheckEvaluation]) -> dict[str, bool]:
     """Each check's name, with its asset's, to whether it passed."""
-    return {_named(evaluation): evaluation.passed for evaluation in evaluations}
+    return {named(evaluation): evaluation.passed for evaluation in evaluations}
 
 
 def failed_checks(evaluations: Iterable[dg.AssetCheckEvaluation]) -> list[str]:
     """What the checks that failed say."""
-    return [f"{_named(each)}: {each.description}" for each in evaluations if not each.passed]
-
-
-def _named(evaluation: dg.AssetCheckEvaluation) -> str:
-    return f"{'/'.join(evaluation.asset_key.path)}: {evaluation.check_name}"
+    return [f"{named(each)}: {each.description}" for each in evaluations if not each.passed]
 
 
 def render(report: Report) -> str:
