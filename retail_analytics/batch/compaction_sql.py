@@ -96,7 +96,7 @@ def _over_ranked(name: str, feed: Feed, settings: Settings, hours: Sequence[date
         _STATEMENTS / "ranked.sql",
         source=sql.table(settings.database, lines_table(feed, settings).name),
         hours=hours_predicate(hours),
-        parts=_listed(_part(hour) for hour in hours),
+        parts=_listed(_part(hour) for hour in sorted(set(hours))),
         values=_listed(f"json_extract(doc, {_path(key)}) AS {_j(key)}" for key in _known(feed)),
         record_id=f"nullif({_scalar(feed.record_id)}, '')" if feed.record_id else "CAST(NULL AS varchar)",
         texts=_listed(f"{_scalar(column.source)} AS {_t(column)}" for column in feed.columns),
