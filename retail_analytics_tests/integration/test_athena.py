@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
 from retail_analytics.resources.athena import AthenaError, AthenaResource
+from retail_analytics_tests.embedded.lives import until
 from retail_analytics_tests.integration.lakes import SLOW
 
 if TYPE_CHECKING:
@@ -24,11 +24,7 @@ def statuses(lake: Lake, sql: str) -> list[str]:
 
 
 def await_state(lake: Lake, sql: str, wanted: str) -> None:
-    for _ in range(200):
-        if statuses(lake, sql) == [wanted]:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{statuses(lake, sql)} and not {wanted}")
+    until(lambda: statuses(lake, sql) == [wanted])
 
 
 def test_what_was_begun_runs_beside_other_statements(lake: Lake) -> None:
