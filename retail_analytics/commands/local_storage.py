@@ -16,24 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as db
 from dagster._core.events import ASSET_EVENTS
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-    INDEX_SHARD_NAME,
-    SqliteEventLogStorage,
-    SqliteEventLogStorageWatchdog,
-)
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from sqlalchemy.pool import QueuePool
-from watchdog.observers import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from dagster import EventLogEntry
     from dagster._serdes import ConfigurableClassData
     from sqlalchemy.engine import Connection, Engine
-    from watchdog.events import FileSystemEvent
-    from watchdog.observers.api import BaseObserver
 
 _OPEN_RUNS = 8
 """Databases of runs that stay open beside the index: few runs are under way at once."""
@@ -41,8 +34,6 @@ _OPEN_RUNS = 8
 
 class LocalEventLogStorage(SqliteEventLogStorage):
     """Dagster's event log in SQLite, over connections that stay open."""
-
-    _obs: BaseObserver | None  # type: ignore[assignment]
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
@@ -71,6 +62,11 @@ class LocalEventLogStorage(SqliteEventLogStorage):
             self._engines.pop(name).dispose()
         return self._engines[shard]
 
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event, and tell of it."""
+        super().store_event(event)
+        self._tell(event.run_id)
+
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events in one transaction for each run, and one for what is asked for across runs."""
         if any(event.dagster_event_type not in ASSET_EVENTS for event in events):
@@ -87,15 +83,17 @@ class LocalEventLogStorage(SqliteEventLogStorage):
                 event_id = inserted.inserted_primary_key[0]  # type: ignore[index]
                 self._store_asset_event_tags(connection, [event], [event_id])
                 self._store_asset_event(connection, event, event_id)
+        for run_id in dict.fromkeys(event.run_id for event in events):
+            self._tell(run_id)
 
-    def watch(self, run_id: str, cursor: str | None, callback: Callable[..., Any]) -> None:
-        """Tell of a run's events as they are written, for its page in the UI."""
-        if self._obs is None:
-            self._obs = Observer()
-            self._obs.start()
-        watchdog = _Watchdog(self, run_id, callback, cursor)
-        watched = self._obs.schedule(watchdog, self._base_dir, recursive=True)
-        self._watchers[run_id][callback] = (watchdog, watched)
+    def _tell(self, run_id: str) -> None:
+        """Touch a run's database, which is what its page in the UI waits for.
+
+        SQLite writes to the database's own file only when it copies the journal, which connections that stay
+        open put off; and it writes to the journal before others may read what it wrote, so that whoever
+        looks on hearing of that may look too early, and not again.
+        """
+        os.utime(self.path_for_shard(run_id))
 
     def wipe(self) -> None:
         """Forget all events."""
@@ -113,20 +111,6 @@ class LocalEventLogStorage(SqliteEventLogStorage):
                 for engine in self._engines.values():
                     engine.dispose()
             self._engines.clear()
-
-
-class _Watchdog(SqliteEventLogStorageWatchdog):
-    """Looks at a run's journal too: events are there long before they are in the database's own file."""
-
-    def __init__(
-        self, storage: SqliteEventLogStorage, run_id: str, callback: Callable[..., Any], cursor: str | None
-    ) -> None:
-        super().__init__(storage, run_id, callback, cursor)
-        self._patterns = [self._log_path, f"{self._log_path}-wal"]
-
-    def on_modified(self, _: FileSystemEvent) -> None:
-        """Read what is new."""
-        self._process_log()
 
 
 def _open(address: str) -> Engine:

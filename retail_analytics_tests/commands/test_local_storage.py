@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from dagster._core.events import ASSET_EVENTS
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from retail_analytics.commands import local, local_storage
@@ -143,6 +144,26 @@ def test_the_page_of_a_run_hears_of_its_events_as_they_are_written(instance: dg.
         assert done.wait(30)
         page.end_watch_event_logs(run_id, hear)
     assert dg.DagsterEventType.ASSET_MATERIALIZATION in heard
+
+
+def test_whoever_is_told_of_events_can_read_them(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    with dg.DagsterInstance.get() as page:
+
+        def look(_: str) -> None:
+            read.append(len(page.all_logs(run_id)))
+
+        run_id = dg.materialize([raw], instance=instance, partition_key="a").run_id
+        events = instance.all_logs(run_id)
+        monkeypatch.setattr(local_storage.os, "utime", look)
+        for event in events:
+            instance.event_log_storage.store_event(event)
+        instance.event_log_storage.store_event_batch(
+            [event for event in events if event.dagster_event_type in ASSET_EVENTS]
+        )
+    assert read == [*range(len(events) + 1, 2 * len(events) + 1), 2 * len(events) + 2]
 
 
 def test_wiped_events_are_gone(instance: dg.DagsterInstance) -> None:
