@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from retail_analytics.embedded import cloud
 from retail_analytics.embedded.configuration import CloudAddress
 from retail_analytics.lake.arrivals import lake_identity
 from retail_analytics.settings import Settings
+from retail_analytics_tests.waiting import until
 
 TAKEN = "2026-11-22T02:14:05+00:00"
 
@@ -98,10 +98,7 @@ def test_a_deployment_goes_on_with_its_lake_and_its_home(tmp_path: Path) -> None
         # A kill, after a snapshot.
         deployment.cloud.keep_now()
         os.kill(deployment.cloud.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 120
-        while cloud.is_running(state):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: not cloud.is_running(state))
     with local_deployment(state, firehose_interval_seconds=1, keep_state=True) as deployment:
         assert deployment.cloud.restored is not None
         assert not deployment.cloud.restored.clean

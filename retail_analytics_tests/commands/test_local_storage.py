@@ -15,6 +15,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 
 from retail_analytics.commands import local, local_storage
 from retail_analytics.commands.local_storage import LocalEventLogStorage
+from retail_analytics_tests.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +122,7 @@ def test_events_of_a_range_are_written_together(
 
 def test_what_was_written_outlives_a_killed_process(home: Path) -> None:
     assert home.is_dir()
-    died = subprocess.run([sys.executable, "-c", DIES], check=False, timeout=120)
+    died = subprocess.run([sys.executable, "-c", DIES], check=False, timeout=PATIENCE_SECONDS)
     assert died.returncode == -9
     with dg.DagsterInstance.get() as instance:
         records = instance.fetch_materializations(dg.AssetKey("a"), limit=100).records
@@ -141,7 +142,7 @@ def test_the_page_of_a_run_hears_of_its_events_as_they_are_written(instance: dg.
         page.watch_event_logs(run_id, None, hear)
         job = dg.Definitions(assets=[raw]).resolve_implicit_global_asset_job_def()
         job.execute_in_process(instance=instance, partition_key="a", run_id=run_id)
-        assert done.wait(30)
+        assert done.wait(PATIENCE_SECONDS)
         page.end_watch_event_logs(run_id, hear)
     assert dg.DagsterEventType.ASSET_MATERIALIZATION in heard
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 import urllib.request
 from collections import Counter
 from contextlib import contextmanager
@@ -16,22 +15,16 @@ import boto3
 from retail_analytics.embedded import cloud
 from retail_analytics.embedded.cloud import EmbeddedCloud
 from retail_analytics.embedded.state.folder import FOLDER_NAME, MANIFEST_NAME
+from retail_analytics_tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 HANDLERS = "retail_analytics_tests.embedded.handlers"
 # Snapshots come when a test asks for one.
 NEVER = 3600.0
 ROLE = "arn:aws:iam::123456789012:role/any"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 class Restartable:

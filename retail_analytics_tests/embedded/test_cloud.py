@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,18 +20,12 @@ from botocore.exceptions import ClientError
 from retail_analytics.embedded import cloud
 from retail_analytics.embedded.cloud import CloudError, EmbeddedCloud
 from retail_analytics.embedded.functions import FunctionSpec
+from retail_analytics_tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 HANDLERS = "retail_analytics_tests.embedded.handlers"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def ended(pid: int) -> bool:

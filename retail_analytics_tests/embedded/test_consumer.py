@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import pytest
 
 from retail_analytics.embedded.cloud import CloudError, EmbeddedCloud
 from retail_analytics.embedded.functions import FunctionSpec, FunctionSpecError
+from retail_analytics_tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,11 +58,7 @@ class Bench:
         return next(item for item in self.cloud.status()["functions"] if item["function"] == self.name)
 
     def until(self, condition: Callable[[dict], bool]) -> dict:
-        deadline = time.monotonic() + 120
-        while not condition(status := self.status()):
-            assert time.monotonic() < deadline, status
-            time.sleep(0.05)
-        return status
+        return until(self.status, condition)
 
     def documents(self, prefix: str) -> list[dict]:
         listing = self.s3.list_objects_v2(Bucket=self.name, Prefix=prefix).get("Contents", [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import uuid
 
 import boto3
@@ -12,6 +11,8 @@ import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
 from pyarrow import parquet
+
+from retail_analytics_tests.waiting import until
 
 ROLE = "arn:aws:iam::123456789012:role/crawler"
 
@@ -46,11 +47,10 @@ class Place:
         return self.wait()
 
     def wait(self) -> dict:
-        deadline = time.monotonic() + 120
-        while (found := self.glue.get_crawler(Name=self.crawler)["Crawler"])["State"] != "READY":
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        return found
+        return until(
+            lambda: self.glue.get_crawler(Name=self.crawler)["Crawler"],
+            lambda found: found["State"] == "READY",
+        )
 
     def tables(self) -> dict[str, dict]:
         return {

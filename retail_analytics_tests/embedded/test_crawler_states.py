@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +11,10 @@ from moto.glue.exceptions import CrawlerNotRunningException, CrawlerRunningExcep
 
 from retail_analytics.embedded.crawler.backend import CrawlingGlueBackend
 from retail_analytics.embedded.crawler.crawl import Crawl, CrawlStoppedError
+from retail_analytics_tests.waiting import PATIENCE_SECONDS, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from retail_analytics.embedded.crawler.catalog import Changes
 
@@ -42,19 +42,12 @@ def make_backend() -> CrawlingGlueBackend:
     return backend
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.fixture
 def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     released = threading.Event()
 
     def run(crawl: Crawl) -> Changes:
-        released.wait(10)
+        assert released.wait(PATIENCE_SECONDS)
         if crawl.stopping():
             raise CrawlStoppedError("stopped")
         return crawl.total

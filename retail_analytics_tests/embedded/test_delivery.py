@@ -13,6 +13,7 @@ import pytest
 from retail_analytics.embedded.delivery import Delivery, Destination
 from retail_analytics.embedded.delivery_sources import DirectSource, StreamSource
 from retail_analytics.embedded.streams import OrderedStream, StreamBackend
+from retail_analytics_tests.waiting import PATIENCE_SECONDS, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ class Store:
 
     def wait(self, condition: Callable[[], bool]) -> None:
         with self.written:
-            assert self.written.wait_for(condition, timeout=120)
+            assert self.written.wait_for(condition, timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -97,10 +98,7 @@ def test_what_cannot_be_written_is_kept_and_written_later(store: Store, run: Cal
     source = DirectSource()
     source.put([b"a"])
     delivery = run(source)
-    deadline = time.monotonic() + 120
-    while not delivery.counters.failures:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: delivery.counters.failures)
     assert "planted" in str(delivery.counters.last_error)
     source.put([b"b"])
     store.refuse = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.parse
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from retail_analytics_tests.waiting import until
 
+if TYPE_CHECKING:
     from retail_analytics.embedded.pytest_plugin import FreshLake
 
 ROLE = "arn:aws:iam::123456789012:role/firehose"
@@ -35,13 +34,6 @@ def objects(lake: FreshLake, prefix: str) -> dict[str, bytes]:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=lake.settings.bucket, Prefix=prefix)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     return {key: s3.get_object(Bucket=lake.settings.bucket, Key=key)["Body"].read() for key in keys}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_from_the_stream_into_hours_with_a_notification_for_each_object(fresh_lake: FreshLake) -> None:

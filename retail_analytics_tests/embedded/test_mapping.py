@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from retail_analytics.embedded.functions import FunctionSpec
 from retail_analytics.embedded.shards import StreamRecord
 from retail_analytics.embedded.streams import OrderedStream, StreamBackend
 from retail_analytics.embedded.worker import FunctionError
+from retail_analytics_tests.waiting import PATIENCE_SECONDS, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ class Function:
 
     def wait(self, condition: Callable[[], bool]) -> None:
         with self.changed:
-            assert self.changed.wait_for(condition, timeout=120), (self.calls, self.given_up)
+            assert self.changed.wait_for(condition, timeout=PATIENCE_SECONDS), (self.calls, self.given_up)
 
 
 @pytest.fixture
@@ -167,10 +167,7 @@ def test_progress_starts_the_count_anew(stream: OrderedStream, function: Functio
     mapping = run(maximum_retry_attempts=1)
     function.wait(lambda: len(seen) == 10 and function.calls[-1] == ["9"])
     assert function.given_up == []
-    deadline = time.monotonic() + 120
-    while mapping.counters.records_done < 10:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: mapping.counters.records_done == 10)
 
 
 def test_a_fault_of_ours_does_not_stall_the_shard(

@@ -6,7 +6,6 @@ import json
 import logging
 import random
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -16,21 +15,14 @@ import pytest
 
 from retail_analytics.embedded import opensearch
 from retail_analytics.embedded.opensearch import SearchServer, SearchServerError
+from retail_analytics_tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 LIMIT = 64
 # The address space of a server that has just started, about.
 RESERVED = 1300
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def bulk(server: SearchServer, documents: int, seed: int) -> None:

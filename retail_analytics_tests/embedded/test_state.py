@@ -21,8 +21,8 @@ from retail_analytics_tests.embedded.lives import (
     numbers_in,
     put_numbers,
     search,
-    until,
 )
+from retail_analytics_tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,6 +14,7 @@ from retail_analytics.ingest.errors import InputError, RemoteError
 from retail_analytics.ingest.producer import Options, Producer
 from retail_analytics.ingest.records import Record
 from retail_analytics.ingest.services import Refused
+from retail_analytics_tests.waiting import PATIENCE_SECONDS
 
 THROTTLED = "ProvisionedThroughputExceededException"
 LIMITS = Limits(records=5, request_bytes=1000, record_bytes=50)
@@ -157,7 +158,7 @@ def test_stop_finishes_what_is_in_flight():
 
     def answer(call, _):
         in_flight.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_SECONDS)
         return []
 
     service = FakeService(answer)
@@ -165,10 +166,10 @@ def test_stop_finishes_what_is_in_flight():
     results = []
     thread = threading.Thread(target=lambda: results.append(producer.send(numbered(1000))))
     thread.start()
-    assert in_flight.wait(10)
+    assert in_flight.wait(PATIENCE_SECONDS)
     producer.stop()
     go_on.set()
-    thread.join(10)
+    thread.join(PATIENCE_SECONDS)
     (sent,) = results
     assert sent.interrupted
     assert not sent.complete

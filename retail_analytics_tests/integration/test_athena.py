@@ -8,8 +8,8 @@ import boto3
 import pytest
 
 from retail_analytics.resources.athena import AthenaError, AthenaResource
-from retail_analytics_tests.embedded.lives import until
 from retail_analytics_tests.integration.lakes import SLOW
+from retail_analytics_tests.waiting import until
 
 if TYPE_CHECKING:
     from retail_analytics_tests.integration.lakes import Lake
@@ -24,7 +24,7 @@ def statuses(lake: Lake, sql: str) -> list[str]:
 
 
 def await_state(lake: Lake, sql: str, wanted: str) -> None:
-    until(lambda: statuses(lake, sql) == [wanted])
+    until(lambda: statuses(lake, sql), [wanted].__eq__)
 
 
 def test_what_was_begun_runs_beside_other_statements(lake: Lake) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from retail_analytics.batch.alone import compaction_pool
 from retail_analytics.lake import windows
+from retail_analytics_tests.waiting import PATIENCE_SECONDS, until
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from retail_analytics_tests.integration.lakes import Deployment
-
-WAITING_SECONDS = 120.0
 
 
 def span(deployment: Deployment, result: dg.ExecuteInProcessResult) -> tuple[float, float]:
@@ -59,15 +57,12 @@ def test_overlapping_requests_take_turns_and_write_an_hour_once(deployment: Depl
     for thread in asking:
         thread.start()
     try:
-        deadline = time.monotonic() + WAITING_SECONDS
-        while storage.get_concurrency_info(pool).pending_step_count < len(asking):
-            assert time.monotonic() < deadline, "the two runs do not wait for the pool"
-            time.sleep(0.1)
+        until(lambda: storage.get_concurrency_info(pool).pending_step_count, len(asking).__eq__)
         assert written(deployment) == set()
     finally:
         storage.free_concurrency_slot_for_step("somebody", "step")
         for thread in asking:
-            thread.join(WAITING_SECONDS)
+            thread.join(PATIENCE_SECONDS)
     assert [result.success for result in done] == [True, True]
 
     (_, first_ended), (second_began, _) = sorted(span(deployment, result) for result in done)

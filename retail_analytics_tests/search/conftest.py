@@ -6,7 +6,6 @@ import os
 import resource
 import socket
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from retail_analytics.search.dead_letters import DeadLetterStore
 from retail_analytics.search.environment import dead_letter_prefix
 from retail_analytics.search.templates import ensure_template
 from retail_analytics.settings import Settings
+from retail_analytics_tests.waiting import PATIENCE_SECONDS, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,11 +71,11 @@ def search_url() -> Iterator[str]:
     resource.prlimit(server.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait(OpenSearch(url, max_retries=0), time.monotonic() + 10)
+        until(lambda: _answers(url))
         yield url
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="session")
@@ -88,18 +88,12 @@ def real_server(search_url: str) -> bool:
     return True
 
 
-def _wait(client: OpenSearch, deadline: float) -> None:
-    pause = 0.01
-    while True:
-        try:
-            client.info()
-        except NotReached:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(pause)
-            pause = min(pause * 2, 0.5)
-        else:
-            return
+def _answers(url: str) -> bool:
+    try:
+        OpenSearch(url, max_retries=0).info()
+    except NotReached:
+        return False
+    return True
 
 
 @pytest.fixture

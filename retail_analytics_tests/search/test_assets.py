@@ -102,7 +102,7 @@ def with_search_at(url: str, feed: Feed, settings: Settings, lake: Lake) -> dg.D
         asset_checks=build_search_checks(feed, settings, lake.counts, lake.ids),
         schedules=build_search_schedules(feed),
         resources={
-            "opensearch": OpenSearchResource(url=url, region="us-east-1", timeout_seconds=5),
+            "opensearch": OpenSearchResource(url=url, region="us-east-1", timeout_seconds=60),
             "s3": S3Resource(region_name="us-east-1"),
             "glue": GlueResource(region="us-east-1"),
             "athena": AthenaResource(

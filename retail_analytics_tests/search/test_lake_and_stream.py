@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +30,9 @@ from retail_analytics.search.history import HistoryIndexer
 from retail_analytics.search.reconcile import DayCount, reconcile
 from retail_analytics.search.templates import ensure_template
 from retail_analytics_tests.search.records import line
+from retail_analytics_tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opensearchpy import OpenSearch
 
     from retail_analytics.embedded.pytest_plugin import FreshLake
@@ -168,11 +166,3 @@ def documents(pipeline: Pipeline, client: OpenSearch) -> dict[str, Any]:
     client.indices.refresh(index=f"{indices(pipeline)}-*")
     hits = client.search(index=f"{indices(pipeline)}-*", body={"size": 100})["hits"]["hits"]
     return {hit["_id"]: (hit["_index"], json.dumps(hit["_source"])) for hit in hits}
-
-
-def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline, pause = time.monotonic() + seconds, 0.05
-    while not true():
-        assert time.monotonic() < deadline, "the stream's records did not arrive"
-        time.sleep(pause)
-        pause = min(pause * 1.5, 1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -21,13 +20,13 @@ from retail_analytics.embedded.athena.engine import Engine
 from retail_analytics.embedded.athena.execution import Execution
 from retail_analytics.embedded.athena.results import page
 from retail_analytics.embedded.athena.session import Request
+from retail_analytics_tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BUCKET = "lake"
 REGION = "us-east-1"
-_DEADLINE_SECONDS = 120
 
 
 class NoStatements:
@@ -125,14 +124,11 @@ class Cloud:
         return self.client("athena").start_query_execution(QueryString=sql, **asked)["QueryExecutionId"]
 
     def wait(self, query_id: str) -> dict[str, Any]:
-        client, deadline, pause = self.client("athena"), time.monotonic() + _DEADLINE_SECONDS, 0.005
-        while time.monotonic() < deadline:
-            found = client.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
-            if found["Status"]["State"] in {"SUCCEEDED", "FAILED", "CANCELLED"}:
-                return found
-            time.sleep(pause)
-            pause = min(pause * 2, 0.5)
-        raise AssertionError(f"{query_id} did not end within {_DEADLINE_SECONDS} s")
+        athena = self.client("athena")
+        return until(
+            lambda: athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"],
+            lambda found: found["Status"]["State"] in {"SUCCEEDED", "FAILED", "CANCELLED"},
+        )
 
     def run(self, sql: str, **more: Any) -> Answer:
         found = self.wait(self.start(sql, **more))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -12,11 +11,11 @@ import pytest
 
 from retail_analytics.embedded import cloud
 from retail_analytics_tests.embedded.coverage import covers
+from retail_analytics_tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_DEADLINE_SECONDS = 120
 SLOW = (
     "SELECT x * y AS n, x % 50 AS p FROM UNNEST(sequence(1, 9000)) AS t(x) "
     "CROSS JOIN UNNEST(sequence(1, 9000)) AS u(y)"
@@ -38,14 +37,6 @@ def state_of(query: str) -> str:
     return state
 
 
-def wait_for(query: str, *states: str) -> None:
-    deadline, pause = time.monotonic() + _DEADLINE_SECONDS, 0.01
-    while (state := state_of(query)) not in states:
-        assert time.monotonic() < deadline, state
-        time.sleep(pause)
-        pause = min(pause * 2, 0.5)
-
-
 @covers("Writing", "a server that is stopped or killed in mid-query leaves no half-written table")
 @pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
 def test_a_server_that_ends_in_mid_query_leaves_no_half_written_table(tmp_path: Path, killed: bool) -> None:
@@ -53,9 +44,11 @@ def test_a_server_that_ends_in_mid_query_leaves_no_half_written_table(tmp_path: 
     try:
         with running.applied():
             boto3.client("s3").create_bucket(Bucket="lake")
-            wait_for(start("CREATE DATABASE mydatabase"), "SUCCEEDED")
+            created = start("CREATE DATABASE mydatabase")
+            until(lambda: state_of(created), "SUCCEEDED".__eq__)
             where = "WITH (external_location = 's3://lake/half/', partitioned_by = ARRAY['p'])"
-            wait_for(start(f"CREATE TABLE half {where} AS {SLOW}"), "RUNNING")
+            writing = start(f"CREATE TABLE half {where} AS {SLOW}")
+            until(lambda: state_of(writing), "RUNNING".__eq__)
         if killed:
             os.kill(running.pid, signal.SIGKILL)
         running.stop()
