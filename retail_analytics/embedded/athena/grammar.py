@@ -6,6 +6,7 @@ Belongs here: the parser, its errors in Athena's words, `?` parameters. Does not
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 import sqlglot
@@ -73,13 +74,18 @@ def to_duckdb(tree: exp.Expr) -> str:
 
 def tokens(sql: str) -> list[Token]:
     """The query's tokens, without a semicolon at the end."""
+    return list(_tokens(sql))
+
+
+@lru_cache(maxsize=4)  # a statement is looked at several times on its way, and may be long
+def _tokens(sql: str) -> tuple[Token, ...]:
     try:
         found = list(_Words().tokenize(sql))
     except TokenError as error:
         raise QueryFailedError(None, f"line 1:1: the statement cannot be read: {error}") from error
     while found and found[-1].text == ";":
         found.pop()
-    return found
+    return tuple(found)
 
 
 def parse(sql: str, dialect: type[sqlglot.Dialect] | str = AthenaDialect) -> exp.Expr:
