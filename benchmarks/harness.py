@@ -18,13 +18,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunsFilter
 
+from retail_analytics.commands.local_storage import LocalStorage
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from dagster import DagsterInstance
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -35,6 +36,17 @@ _FIRST_WAIT_SECONDS = 0.02
 
 class BenchmarkError(RuntimeError):
     """Nothing can be measured; the message says why."""
+
+
+def local_dagster(home: Path) -> dg.DagsterInstance:
+    """An instance in that folder, which is made, with the storage that a laptop's has."""
+    home.mkdir()
+    storage = {
+        "module": LocalStorage.__module__,
+        "class": LocalStorage.__name__,
+        "config": {"base_dir": str(home)},
+    }
+    return dg.DagsterInstance.local_temp(str(home), overrides={"storage": {"custom": storage}})
 
 
 def write_results(suite: str, metrics: Mapping[str, float]) -> Path:
@@ -90,7 +102,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, longest
     return time.monotonic() - begun
 
 
-def wait_until_quiet(instance: DagsterInstance, still_seconds: float, seconds: float) -> None:
+def wait_until_quiet(instance: dg.DagsterInstance, still_seconds: float, seconds: float) -> None:
     """Wait until Dagster has had nothing to do for a while.
 
     Args:
@@ -112,7 +124,7 @@ def wait_until_quiet(instance: DagsterInstance, still_seconds: float, seconds: f
     wait_until(quiet, seconds, "Dagster comes to rest", longest=0.5)
 
 
-def _busy(instance: DagsterInstance) -> bool:
+def _busy(instance: dg.DagsterInstance) -> bool:
     requested = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
     if instance.get_backfills(filters=requested, limit=1):
         return True

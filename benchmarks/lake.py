@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
-import dagster as dg
 import pyathena
 from dagster_aws.s3.sensor import get_objects
 
@@ -46,6 +45,8 @@ from retail_analytics.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
+
+    import dagster as dg
 
 OBJECTS = 100_000
 FEW_OBJECTS = 1_000
@@ -144,8 +145,9 @@ class Watched:
 def watched(objects: int, hour_count: int) -> Iterator[Watched]:
     """A lake and a Dagster that has caught up with it."""
     with (
+        tempfile.TemporaryDirectory(prefix="bench-lake-") as folder,
         big_lake(objects, hour_count, f"lake-of-{objects}") as lake,
-        dg.DagsterInstance.local_temp() as instance,
+        harness.local_dagster(Path(folder) / "dagster") as instance,
     ):
         caught_up = catch_up(lake, instance)
         yield Watched(lake, instance, caught_up, caught_up.cursor)

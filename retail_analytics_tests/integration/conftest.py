@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import boto3
-import dagster as dg
 import pytest
 
+from benchmarks.harness import local_dagster
 from retail_analytics.commands import jobs
-from retail_analytics.commands.local_storage import LocalStorage
 from retail_analytics.embedded.provision import IDENTITY_KEY
 from retail_analytics.embedded.provision_arrivals import ArrivalsProvisioner
 from retail_analytics.feeds import get_feed
@@ -50,17 +49,6 @@ def lake(embedded_cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch) -> Lake
     return made
 
 
-def local_instance(home: Path) -> dg.DagsterInstance:
-    """Dagster's memory in that folder, kept as ``dagster.local.yaml`` says: half the time of its default."""
-    home.mkdir()
-    storage = {
-        "module": LocalStorage.__module__,
-        "class": LocalStorage.__name__,
-        "config": {"base_dir": str(home)},
-    }
-    return dg.DagsterInstance.local_temp(str(home), overrides={"storage": {"custom": storage}})
-
-
 @pytest.fixture
 def deployment(
     embedded_cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -69,5 +57,5 @@ def deployment(
     start = hours.floor_hour(datetime.now(UTC)) - HISTORY
     monkeypatch.setenv("RETAIL_FIRST_HOUR", format_hours({"retail_trans": start}))
     made = make_lake(embedded_cloud, monkeypatch)
-    with local_instance(tmp_path / "deployment") as instance:
+    with local_dagster(tmp_path / "deployment") as instance:
         yield Deployment(made, start, jobs.load_definitions(made.settings), instance)

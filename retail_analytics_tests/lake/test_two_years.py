@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import dagster as dg
 import pytest
 
 from benchmarks.big_lake import TWO_YEARS, BigLake, Planner, big_lake, in_process_aws, metered
+from benchmarks.harness import local_dagster
 from retail_analytics.lake import arrivals, objects, reconciliation
 from retail_analytics.lake.following import Lake, follow
 from retail_analytics.resources.clients import sqs_client
@@ -19,6 +19,7 @@ from retail_analytics.resources.clients import sqs_client
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from retail_analytics.lake.objects import RawHour
 
@@ -138,11 +139,11 @@ def _rewrite(lake: BigLake):
     return lambda Bucket, Key: lake.s3.put_object(Bucket=Bucket, Key=Key, Body=b"other\n")  # noqa: N803
 
 
-def test_five_thousand_hours_at_once_become_a_handful_of_runs() -> None:
+def test_five_thousand_hours_at_once_become_a_handful_of_runs(tmp_path: Path) -> None:
     with (
         in_process_aws(),
         big_lake(BURST // 10, BURST, "burst") as lake,
-        dg.DagsterInstance.local_temp() as instance,
+        local_dagster(tmp_path / "dagster") as instance,
     ):
         planner = Planner.of(lake, instance)
         planner.evaluate()
@@ -159,12 +160,12 @@ def test_five_thousand_hours_at_once_become_a_handful_of_runs() -> None:
     assert len(planner.runs) <= ticks <= BURST / arrivals.SLICE_HOURS + 1
 
 
-def test_a_burst_that_was_reported_before_automation_looked_is_one_run() -> None:
+def test_a_burst_that_was_reported_before_automation_looked_is_one_run(tmp_path: Path) -> None:
     few = 400
     with (
         in_process_aws(),
         big_lake(few, few, "reported") as lake,
-        dg.DagsterInstance.local_temp() as instance,
+        local_dagster(tmp_path / "dagster") as instance,
     ):
         seen = follow(lake.known_to(instance), None, lake.now)
         assert seen.reported == few
