@@ -54,8 +54,9 @@ def deployment(
     embedded_cloud: EmbeddedCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Deployment]:
     """A lake without tables that began thirty hours ago, and Dagster's definitions and instance over it."""
-    start = hours.floor_hour(datetime.now(UTC)) - HISTORY
+    now = datetime.now(UTC)
+    start = hours.floor_hour(now) - HISTORY
     monkeypatch.setenv("RETAIL_FIRST_HOUR", format_hours({"retail_trans": start}))
     made = make_lake(embedded_cloud, monkeypatch)
     with local_dagster(tmp_path / "deployment") as instance:
-        yield Deployment(made, start, jobs.load_definitions(made.settings), instance)
+        yield Deployment(made, start, now, jobs.load_definitions(made.settings), instance)

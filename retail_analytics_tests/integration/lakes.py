@@ -197,12 +197,14 @@ class Deployment:
     Attributes:
         lake: The lake.
         start: Its first hour.
+        now: When the test began. An hour that closes while it runs is none of its business.
         definitions: Everything that Dagster loads.
         instance: Dagster's memory, of the test's own.
     """
 
     lake: Lake
     start: datetime
+    now: datetime
     definitions: dg.Definitions
     instance: dg.DagsterInstance
 
@@ -232,7 +234,7 @@ class Deployment:
 
     def report(self) -> int:
         """Report changed raw hours, as the sensor does."""
-        return jobs.report_raw_hours(self.lake.feed, self.lake.settings, self.instance, datetime.now(UTC))
+        return jobs.report_raw_hours(self.lake.feed, self.lake.settings, self.instance, self.now)
 
     def materializations(self, name: str) -> dict[str, list[dg.AssetMaterialization]]:
         """All of an asset's, oldest first, by partition."""
