@@ -13,6 +13,8 @@ from retail_analytics.lake.arrivals import lake_identity
 from retail_analytics.resources.clients import s3_client
 from retail_analytics.settings import Settings
 
+PASSED, WARNING, FAILED = "passed", "warning", "FAILED"
+
 
 def run_checks() -> int:
     """Run every check and print a line each; 0 only if there were some and none failed as an error.
@@ -37,13 +39,13 @@ def run_checks() -> int:
             print(f"{verdict(evaluation)}  {named(evaluation)}  {evaluation.description or ''}".rstrip())
         broken = [] if result.success else jobs.failures_of(result)
         for failure in broken:
-            print(f"FAILED  {failure}")
+            print(f"{FAILED}  {failure}")
     counts = Counter(verdict(evaluation) for evaluation in evaluations)
     print(
-        f"{counts['passed']} of {len(evaluations) + len(broken)} checks passed,"
-        f" {counts['warning']} with a warning{f', {len(broken)} could not look' if broken else ''}."
+        f"{counts[PASSED]} of {len(evaluations) + len(broken)} checks passed,"
+        f" {counts[WARNING]} with a warning{f', {len(broken)} could not look' if broken else ''}."
     )
-    return 0 if result.success and evaluations and not counts["FAILED"] else 1
+    return 0 if result.success and evaluations and not counts[FAILED] else 1
 
 
 def named(evaluation: dg.AssetCheckEvaluation) -> str:
@@ -52,7 +54,7 @@ def named(evaluation: dg.AssetCheckEvaluation) -> str:
 
 
 def verdict(evaluation: dg.AssetCheckEvaluation) -> str:
-    """One word: ``passed``, ``warning`` or ``FAILED``."""
+    """One word: :data:`PASSED`, :data:`WARNING` or :data:`FAILED`."""
     if evaluation.passed:
-        return "passed"
-    return "warning" if evaluation.severity is dg.AssetCheckSeverity.WARN else "FAILED"
+        return PASSED
+    return WARNING if evaluation.severity is dg.AssetCheckSeverity.WARN else FAILED

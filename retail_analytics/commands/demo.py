@@ -15,6 +15,7 @@ import dagster as dg
 from retail_analytics.batch import assets as batch_assets
 from retail_analytics.batch.staging import Pipeline
 from retail_analytics.commands import jobs, report
+from retail_analytics.commands.checks import FAILED, WARNING
 from retail_analytics.commands.local import LocalDeployment, local_deployment
 from retail_analytics.ingest import synthetic
 from retail_analytics.ingest.history import load_history
@@ -134,8 +135,15 @@ class Demo:
         )
         first = hours.first_hour(feed, settings)
         history = report.measure_history(pipeline, loaded.records, indexed, first, closed)
-        problems = [*report.find_problems(history, live), *report.failed_checks(evaluations)]
-        return report.Report(feed.name, history, live, report.outcomes(evaluations), problems, clock.seconds)
+        return report.Report(
+            feed.name,
+            history,
+            live,
+            checks=report.outcomes(evaluations),
+            problems=[*report.find_problems(history, live), *report.said(evaluations, FAILED)],
+            warnings=report.said(evaluations, WARNING),
+            seconds=clock.seconds,
+        )
 
     def _load(
         self, deployment: LocalDeployment, path: Path, now: datetime, clock: Clock

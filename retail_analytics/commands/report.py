@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from retail_analytics.batch.processed_sql import days_predicate
 from retail_analytics.batch.state import hour_states
-from retail_analytics.commands.checks import named
+from retail_analytics.commands.checks import FAILED, named, verdict
 from retail_analytics.lake import hours as hours_
 from retail_analytics.lake import tables
 from retail_analytics.resources import sql
@@ -63,22 +63,24 @@ class Report:
         feed: The feed's name.
         history: The loaded records.
         live: The streamed ones.
-        checks: Check name to whether it passed.
+        checks: Check name to its verdict: ``passed``, ``warning`` or ``FAILED``.
         problems: Sentences on what went wrong; empty for a success.
+        warnings: Sentences of checks that warn.
         seconds: Stage to seconds.
     """
 
     feed: str
     history: History
     live: Live
-    checks: Mapping[str, bool]
+    checks: Mapping[str, str]
     problems: Sequence[str]
+    warnings: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
-        """Whether every record is where it belongs and every check passed."""
-        return not self.problems and bool(self.checks) and all(self.checks.values())
+        """Whether every record is where it belongs, and checks were made of which none failed."""
+        return not self.problems and bool(self.checks) and FAILED not in self.checks.values()
 
     def document(self) -> dict[str, Any]:
         """For ``--report``."""
@@ -87,9 +89,10 @@ class Report:
         return {
             self.feed: history,
             "live": asdict(self.live),
-            "checks": dict(self.checks),
+            "checks": {name: outcome != FAILED for name, outcome in self.checks.items()},
             "seconds": {stage: round(seconds, 2) for stage, seconds in self.seconds.items()},
             "problems": list(self.problems),
+            "warnings": list(self.warnings),
         }
 
 
@@ -160,14 +163,14 @@ def find_problems(history: History, live: Live) -> list[str]:
     return problems
 
 
-def outcomes(evaluations: Iterable[dg.AssetCheckEvaluation]) -> dict[str, bool]:
-    """Each check's name, with its asset's, to whether it passed."""
-    return {named(evaluation): evaluation.passed for evaluation in evaluations}
+def outcomes(evaluations: Iterable[dg.AssetCheckEvaluation]) -> dict[str, str]:
+    """Each check's name, with its asset's, to its verdict."""
+    return {named(evaluation): verdict(evaluation) for evaluation in evaluations}
 
 
-def failed_checks(evaluations: Iterable[dg.AssetCheckEvaluation]) -> list[str]:
-    """What the checks that failed say."""
-    return [f"{named(each)}: {each.description}" for each in evaluations if not each.passed]
+def said(evaluations: Iterable[dg.AssetCheckEvaluation], outcome: str) -> list[str]:
+    """What the checks of that verdict say."""
+    return [f"{named(each)}: {each.description}" for each in evaluations if verdict(each) == outcome]
 
 
 def render(report: Report) -> str:
@@ -190,6 +193,7 @@ def render(report: Report) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
     lines.insert(1, "  " + "  ".join("-" * width for width in widths))
+    broadest = max(map(len, report.checks.values()), default=0)
     ratio = h.raw_bytes / h.compacted_bytes if h.compacted_bytes else 0.0
     lines += [
         "",
@@ -197,9 +201,10 @@ def render(report: Report) -> str:
         f"  bytes    {h.raw_bytes:,} raw, {h.compacted_bytes:,} compacted ({ratio:.1f} times smaller)",
         f"  revenue  {h.revenue:,.2f} (sum of Quantity x Price)",
         "",
-        *(f"  {'passed' if passed else 'FAILED'}  {name}" for name, passed in sorted(report.checks.items())),
+        *(f"  {outcome:<{broadest}}  {name}" for name, outcome in sorted(report.checks.items())),
         "",
         "  seconds  " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items()),
+        *(f"  WARNING  {warning}" for warning in report.warnings),
         *(f"  PROBLEM  {problem}" for problem in report.problems),
     ]
     return "\n".join(lines)

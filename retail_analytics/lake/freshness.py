@@ -74,6 +74,17 @@ class Arrivals:
         return [raw.hour for raw in self.window.closed if not raw.objects and raw.hour in self.expected.hours]
 
     @property
+    def excusable(self) -> bool:
+        """Whether all that is missing are first or last hours of a day, each beside one that did arrive."""
+        arrived = {raw.hour for raw in (*self.window.closed, *self.window.open) if raw.objects}
+        # What lies before the window was beside an hour when that was looked at first.
+        arrived.update(raw.hour - hours_.HOUR for raw in self.window.closed[:1])
+        return all(
+            hour in self.expected.edges and not arrived.isdisjoint(expectations.beside(hour))
+            for hour in self.missing
+        )
+
+    @property
     def silent(self) -> bool:
         """Whether nothing arrived at all while nothing says that this is right."""
         return self.window.newest is None and bool(self.expected.unknown)

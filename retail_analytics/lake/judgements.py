@@ -87,7 +87,14 @@ def of_arrivals(found: Arrivals, now: datetime) -> dg.AssetCheckResult:
         text = (
             f"{len(found.missing)} of {len(expected.hours)} expected hours hold nothing: {named}; {newest}."
         )
-        return dg.AssetCheckResult(passed=False, metadata=metadata, description=text)
+        if found.excusable:
+            text += " A day may begin or end with such an hour, and the one beside it did arrive."
+        return dg.AssetCheckResult(
+            passed=False,
+            severity=_WARN if found.excusable else _ERROR,
+            metadata=metadata,
+            description=text,
+        )
     if found.silent:
         text = (
             f"Nothing arrived in {len(window.closed)} hours, and there is too little history to expect any."

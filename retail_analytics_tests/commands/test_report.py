@@ -9,14 +9,15 @@ from decimal import Decimal
 import dagster as dg
 import pytest
 
+from retail_analytics.commands.checks import FAILED, PASSED, WARNING
 from retail_analytics.commands.report import (
     History,
     Live,
     Report,
-    failed_checks,
     find_problems,
     outcomes,
     render,
+    said,
 )
 
 HISTORY = History(
@@ -39,7 +40,7 @@ LIVE = Live(sent=50, delivered=50, indexed=50, seconds_to_s3=4.2, seconds_to_ind
 
 
 def report(**changes: object) -> Report:
-    made = Report("retail_trans", HISTORY, LIVE, {"a: b": True}, [], {"load": 1.234})
+    made = Report("retail_trans", HISTORY, LIVE, {"a: b": PASSED}, [], seconds={"load": 1.234})
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -64,10 +65,21 @@ def test_one_live_record_out_of_place_is_one(name: str, by: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"problems": ["x"]}, {"checks": {"a": True, "b": False}}, {"checks": {}}], ids=str
+    "changes", [{"problems": ["x"]}, {"checks": {"a": PASSED, "b": FAILED}}, {"checks": {}}], ids=str
 )
 def test_a_problem_a_failed_check_or_no_check_at_all_fails(changes: dict[str, object]) -> None:
     assert not report(**changes).passed
+
+
+def test_a_warning_fails_nothing_and_is_told() -> None:
+    warned = report(checks={"a": PASSED, "b": WARNING}, warnings=["b: one hour."])
+    assert warned.passed
+    assert (warned.document()["checks"], warned.document()["warnings"]) == (
+        {"a": True, "b": True},
+        ["b: one hour."],
+    )
+    assert "warning  b\n" in render(warned)
+    assert "WARNING  b: one hour." in render(warned)
 
 
 def test_the_document_is_json_with_money_as_pounds_and_pence() -> None:
@@ -80,7 +92,7 @@ def test_the_document_is_json_with_money_as_pounds_and_pence() -> None:
 
 
 def test_people_read_every_stage_check_and_problem() -> None:
-    text = render(report(checks={"good: one": True, "bad: one": False}, problems=["It is gone."]))
+    text = render(report(checks={"good: one": PASSED, "bad: one": FAILED}, problems=["It is gone."]))
     for wanted in ("passed  good: one", "FAILED  bad: one", "PROBLEM  It is gone.", "748,957.02", "load 1.2"):
         assert wanted in text
     assert "(5.0 times smaller)" in text
@@ -90,8 +102,18 @@ def test_a_failed_check_says_what_it_found() -> None:
     key = dg.AssetKey(["retail_trans", "raw"])
     well = dg.AssetCheckEvaluation(key, "not_held", passed=True, metadata={}, description="All is well.")
     ill = dg.AssetCheckEvaluation(key, "raw_arrives", passed=False, metadata={}, description="3 hours.")
-    assert failed_checks([well, ill]) == ["retail_trans/raw: raw_arrives: 3 hours."]
-    assert outcomes([well, ill]) == {
-        "retail_trans/raw: not_held": True,
-        "retail_trans/raw: raw_arrives": False,
+    so_so = dg.AssetCheckEvaluation(
+        key,
+        "notifications_read",
+        passed=False,
+        metadata={},
+        description="3 messages.",
+        severity=dg.AssetCheckSeverity.WARN,
+    )
+    assert said([well, ill, so_so], FAILED) == ["retail_trans/raw: raw_arrives: 3 hours."]
+    assert said([well, ill, so_so], WARNING) == ["retail_trans/raw: notifications_read: 3 messages."]
+    assert outcomes([well, ill, so_so]) == {
+        "retail_trans/raw: not_held": PASSED,
+        "retail_trans/raw: raw_arrives": FAILED,
+        "retail_trans/raw: notifications_read": WARNING,
     }

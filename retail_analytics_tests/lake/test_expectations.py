@@ -51,17 +51,36 @@ def test_a_week_of_history_says_nothing_and_two_do() -> None:
     assert expectations.learnt([MONDAY], filled_before(MONDAY, 1), first).hours == frozenset()
 
 
+def test_the_first_and_last_hours_of_a_stretch_are_its_edges_whatever_hours_are_asked_about() -> None:
+    day = [MONDAY + timedelta(hours=count) for count in range(9)]
+    filled = {sample for hour in day for sample in filled_before(hour, 1, 2, 3, 4)}
+    for asked in (
+        [MONDAY.replace(hour=0) + timedelta(hours=count) for count in range(24)],
+        day,
+        day[:1],
+        day[4:],
+    ):
+        found = expectations.learnt(asked, filled, LONG_AGO)
+        assert found.hours == set(asked) & set(day)
+        assert found.edges == set(asked) & {day[0], day[-1]}
+
+
+def test_what_is_declared_has_no_edges() -> None:
+    assert expectations.declared((OpenHours((0,), 9, 9),), [MONDAY]).edges == frozenset()
+
+
 @given(hours=st.lists(whole_hours, unique=True), filled=st.sets(whole_hours), first=whole_hours)
 def test_learning_looks_at_its_samples_alone(
     hours: list[datetime], filled: set[datetime], first: datetime
 ) -> None:
     samples = expectations.samples(hours, first)
-    assert len(samples) <= expectations.WEEKS * len(hours)
+    assert len(samples) <= 3 * expectations.WEEKS * len(hours)  # an hour and those beside it
     assert all(sample >= first for sample in samples)
     found = expectations.learnt(hours, filled, first)
     assert found == expectations.learnt(hours, filled & set(samples), first)
     assert found.hours | found.unknown <= set(hours)
     assert not found.hours & found.unknown
+    assert found.edges <= found.hours
 
 
 @given(hours=st.lists(whole_hours, unique=True, min_size=1), filled=st.sets(whole_hours), more=whole_hours)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
+import pytest
 
 from retail_analytics.lake import judgements
 from retail_analytics.lake.delivery_errors import DeliveryErrors
@@ -13,6 +16,9 @@ from retail_analytics.lake.freshness import Arrivals, Overdue, Window
 from retail_analytics.lake.holds import Hold
 from retail_analytics.lake.hours import HOUR
 from retail_analytics.lake.objects import RawHour, RawObject
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 START = datetime(2010, 12, 1, 8, tzinfo=UTC)
 NOW = START + timedelta(hours=6)
@@ -23,14 +29,21 @@ def hour(count: int, *, filled: bool) -> RawHour:
     return RawHour(at, (RawObject("k", "e", 1, at),) if filled else ())
 
 
-def arrivals(filled: list[bool], expected: set[int], unknown: set[int] = frozenset()) -> Arrivals:  # type: ignore[assignment]
-    closed = tuple(hour(count, filled=each) for count, each in enumerate(filled))
+def arrivals(
+    filled: list[bool],
+    expected: set[int],
+    unknown: Collection[int] = (),
+    edges: Collection[int] = (),
+) -> Arrivals:
+    # The night before: no hour in question is the window's first.
+    closed = (hour(-1, filled=False), *(hour(count, filled=each) for count, each in enumerate(filled)))
     return Arrivals(
         Window(closed, ()),
         Expectation(
             frozenset(START + count * HOUR for count in expected),
             frozenset(START + count * HOUR for count in unknown),
             "learnt",
+            frozenset(START + count * HOUR for count in edges),
         ),
     )
 
@@ -42,6 +55,37 @@ def test_a_missing_hour_fails_by_its_name_and_how_old_the_newest_object_is() -> 
         "1 of 3 expected hours hold nothing: 2010-12-01-10:00; the newest object is 300 min old."
     )
     assert "what to do" in result.metadata
+
+
+def test_the_first_hour_of_the_window_was_judged_with_the_hour_before_it() -> None:
+    found = arrivals([False, False], {0}, edges={0})
+    found = dataclasses.replace(found, window=Window(found.window.closed[1:], ()))
+    assert judgements.of_arrivals(found, NOW).severity is dg.AssetCheckSeverity.WARN
+
+
+@pytest.mark.parametrize("filled", [[False, True, True], [True, True, False], [False, True, False]], ids=str)
+def test_a_day_that_begins_late_or_ends_early_is_a_warning(filled: list[bool]) -> None:
+    result = judgements.of_arrivals(arrivals(filled, {0, 1, 2}, edges={0, 2}), NOW)
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "A day may begin or end with such an hour" in (result.description or "")
+    assert "what to do" in result.metadata
+
+
+@pytest.mark.parametrize(
+    ("filled", "expected", "edges"),
+    [
+        ([False, False, True], {0, 1, 2}, {0, 2}),  # a morning, not an hour
+        ([True, False, True], {0, 1, 2}, {0, 2}),  # in the middle of the day
+        ([False, False, False], {0, 1, 2}, {0, 2}),  # nothing at all
+        ([False, False, False], {1}, {1}),  # a feed that delivers once a day
+        ([False, True, True, False, True], {0, 1, 2, 3, 4}, {0, 4}),  # one of each
+    ],
+)
+def test_more_than_a_late_beginning_or_an_early_end_is_an_error(
+    filled: list[bool], expected: set[int], edges: set[int]
+) -> None:
+    result = judgements.of_arrivals(arrivals(filled, expected, edges=edges), NOW)
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.ERROR)
 
 
 def test_an_empty_hour_that_nobody_expects_is_no_alarm() -> None:
