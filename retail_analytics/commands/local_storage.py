@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as db
@@ -93,7 +93,8 @@ class LocalEventLogStorage(SqliteEventLogStorage):
         open put off; and it writes to the journal before others may read what it wrote, so that whoever
         looks on hearing of that may look too early, and not again.
         """
-        os.utime(self.path_for_shard(run_id))
+        with suppress(FileNotFoundError):  # another process wiped the run: it has no page any more
+            os.utime(self.path_for_shard(run_id))
 
     def wipe(self) -> None:
         """Forget all events."""
