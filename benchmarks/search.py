@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 from opensearchpy import OpenSearch, helpers
 
 from benchmarks import harness
-from retail_analytics.embedded.opensearch import SearchServer
+from retail_analytics.embedded.opensearch import BULK_DOCUMENTS, SearchServer
 from retail_analytics.feeds import get_feed
 from retail_analytics.ingest.sources import live_records
 from retail_analytics.search.documents import DocumentMaker
@@ -129,7 +129,7 @@ def _server(url: str | None, *, osmem: bool) -> Iterator[_Server]:
         running: single_node.Node | SearchServer
         if launch is None:
             running = SearchServer.start(Path(folder), port=None, memory_mebibytes=_MEMORY_MEBIBYTES)
-            server = _Server(running.url, bulk_documents=2_000, records=10_000)
+            server = _Server(running.url, bulk_documents=BULK_DOCUMENTS, records=10_000)
         else:
             running = single_node.Node.start(launch, Path(folder))
             server = _Server(running.url)

@@ -104,7 +104,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "demo",
         help="run the main job headless: past hours, backfill, a live slice, checks",
         description="Run the main job headless over a fresh embedded cloud. Exit status 0 only if every"
-        " record is where it belongs and every check passed.",
+        " record is where it belongs and no check failed.",
     )
     parser.add_argument("-I", "--input-file", type=Path, help="a CSV file (default: generated transactions)")
     parser.add_argument(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from retail_analytics.embedded import cloud
 from retail_analytics.embedded.commands import furnished, keep_furnished
 from retail_analytics.embedded.functions import FunctionSpec
+from retail_analytics.embedded.opensearch import BULK_DOCUMENTS
 from retail_analytics.embedded.provision import provision
 from retail_analytics.feeds import FEEDS
 from retail_analytics.resources.opensearch import OpenSearchResource
@@ -198,8 +199,7 @@ def handler(feed: Feed, settings: Settings) -> FunctionSpec:
         name=f"UpsertToES-{feed.name}".replace("_", "-"),
         handler=f"{HANDLER_MODULE}.{HANDLER_FUNCTION}",
         stream=feed.stream,
-        # osmem-server's cost is by bulk; a real server takes several smaller ones side by side.
-        environment=handler_environment(feed, settings) | {"ES_BULK_DOCUMENTS": "2000"},
+        environment=handler_environment(feed, settings) | {"ES_BULK_DOCUMENTS": str(BULK_DOCUMENTS)},
         batch_size=EVENT_RECORDS,
         batch_window_seconds=1,
         bisect_batch_on_error=True,

@@ -72,7 +72,8 @@ class LocalEventLogStorage(SqliteEventLogStorage):
         if any(event.dagster_event_type not in ASSET_EVENTS for event in events):
             super().store_event_batch(events)
             return
-        for run_id in dict.fromkeys(event.run_id for event in events):
+        runs = dict.fromkeys(event.run_id for event in events)
+        for run_id in runs:
             with self.run_connection(run_id) as connection:
                 for event in events:
                     if event.run_id == run_id:
@@ -83,7 +84,7 @@ class LocalEventLogStorage(SqliteEventLogStorage):
                 event_id = inserted.inserted_primary_key[0]  # type: ignore[index]
                 self._store_asset_event_tags(connection, [event], [event_id])
                 self._store_asset_event(connection, event, event_id)
-        for run_id in dict.fromkeys(event.run_id for event in events):
+        for run_id in runs:
             self._tell(run_id)
 
     def _tell(self, run_id: str) -> None:

@@ -21,6 +21,9 @@ from pathlib import Path
 LOG = logging.getLogger(__name__)
 START_TIMEOUT_SECONDS = 15.0
 STOP_TIMEOUT_SECONDS = 5.0
+BULK_DOCUMENTS = 2_000
+"""How many documents to send it at a time: its cost is by bulk, where a real server's is by document."""
+
 MEBIBYTE = 1024 * 1024
 # Go reserves this much address space before it uses any of it.
 _RESERVED_MEBIBYTES = 1536
